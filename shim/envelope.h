@@ -1,0 +1,72 @@
+/*
+ * envelope: what is known of the SMTP transaction that a message came by.
+ *
+ * It is filled from one of two sources: the headers of a RSPAMC request
+ * (by spamd_request), or the lines that Exim itself writes at byte 0 of what
+ * it hands to a spamd client (by envelope_parse()).  No other text of a
+ * message is ever looked at: its author writes it.
+ */
+#ifndef ENVELOPE_H_
+#define ENVELOPE_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exim's own lines are looked for in this many bytes at most. */
+#define ENVELOPE_MAX	65536
+
+/*
+ * All strings are NUL-terminated, free of control bytes, without the angle
+ * brackets of addresses, and owned by the envelope; NULL means not known.
+ * Bytes above 0x7f may occur (SMTPUTF8).
+ */
+struct envelope {
+	char	 *sender;	/* "" is the null sender */
+	char	**rcpt;
+	size_t	  nrcpt;
+	char	 *ip;		/* client's address, inet_pton() takes it */
+	char	 *helo;
+	char	 *hostname;	/* verified name of the client */
+	char	 *queue_id;
+	char	 *user;		/* the SMTP-authenticated name */
+	bool	  authenticated;	/* the client was, perhaps as nobody knows whom */
+};
+
+enum envelope_result {
+	ENVELOPE_NONE,		/* not Exim's lines: nothing is known */
+	ENVELOPE_ADDRESSES,	/* sender and recipients only */
+	ENVELOPE_FULL,		/* these, and all that Exim's Received: says */
+	ENVELOPE_MORE		/* undecided: call again with more bytes */
+};
+
+/* A new empty envelope, or NULL without memory. */
+struct envelope *envelope_new(void);
+
+/* Frees E and all it owns; NULL is allowed. */
+void	envelope_free(struct envelope *e);
+
+/*
+ * Appends a copy of LEN bytes at ADDR to the recipients.  Bytes that are
+ * control characters become '?'.  Returns 0, or -1 without memory.
+ */
+int	envelope_add_rcpt(struct envelope *e, const char *addr, size_t len);
+
+/*
+ * Replaces the string at *FIELD, one of E's, by a cleaned copy of LEN bytes
+ * at VALUE.  Returns 0, or -1 without memory (the old value stays).
+ */
+int	envelope_set(char **field, const char *value, size_t len);
+
+/*
+ * Reads Exim's own lines from the LEN bytes at BUF, the start of a message;
+ * EOM says that no more bytes follow.  On ENVELOPE_ADDRESSES and
+ * ENVELOPE_FULL fills E (which must be empty) and sets *SKIP to the length
+ * of the lines that are not part of the mail (From_ and X-Envelope-*; Exim's
+ * Received: is part of it).  Otherwise E stays empty and *SKIP is 0.
+ * Never answers ENVELOPE_MORE when EOM is true or LEN >= ENVELOPE_MAX.
+ * Without memory the answer is ENVELOPE_NONE.
+ */
+enum envelope_result envelope_parse(const char *buf, size_t len, bool eom,
+	    struct envelope *e, size_t *skip);
+
+#endif
