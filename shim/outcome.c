@@ -1,0 +1,187 @@
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "outcome.h"
+#include "text.h"
+
+/* Where neither rspamd nor the configuration names a threshold: rspamd's
+   stock value for reject. */
+#define REQUIRED_UNKNOWN	15.0
+
+/* spamd's own code beside those of sysexits. */
+#define EX_TIMEOUT		79
+
+static double
+clamp(double x)
+{
+	if (x > OUTCOME_SCORE_MAX)
+		return OUTCOME_SCORE_MAX;
+	if (x < -OUTCOME_SCORE_MAX)
+		return -OUTCOME_SCORE_MAX;
+	return x;
+}
+
+static bool
+is_spam(const char *action, const struct outcome_policy *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->nspam_actions; i++)
+		if (strcmp(action, p->spam_actions[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The lowest of rspamd's own thresholds of an action that is spam, or NAN. */
+static double
+spam_threshold(const struct verdict *v, const struct outcome_policy *p)
+{
+	double lowest = NAN;
+	size_t i;
+
+	for (i = 0; i < v->nthresholds; i++)
+		if (is_spam(v->thresholds[i].action, p) &&
+		    (isnan(lowest) || v->thresholds[i].score < lowest))
+			lowest = v->thresholds[i].score;
+	return lowest;
+}
+
+/* X in tenths, as printf("%.1f") rounds it. */
+static double
+tenths(double x)
+{
+	char s[64];
+	double shown;
+
+	(void)snprintf(s, sizeof(s), "%.1f", x);
+	return sscanf(s, "%lf", &shown) == 1 ? shown : x;
+}
+
+/*
+ * The threshold at which a client that compares the two shown numbers, as
+ * Exim does, comes to the same answer as the flag says.
+ */
+static double
+agreeing(double threshold, double score, bool spam)
+{
+	double shown = tenths(score);
+
+	if (spam && shown < tenths(threshold))
+		return shown;
+	if (!spam && shown >= tenths(threshold))
+		return shown + 0.1;
+	return threshold;
+}
+
+void
+outcome_verdict(struct outcome *o, const struct verdict *v,
+    const struct outcome_policy *policy)
+{
+	double threshold = spam_threshold(v, policy);
+
+	memset(o, 0, sizeof(*o));
+	o->kind = OUTCOME_VERDICT;
+	o->action = v->action;
+	o->spam = is_spam(v->action, policy);
+	o->score = clamp(v->score);
+	if (isnan(threshold))
+		threshold = policy->spam_threshold;
+	if (isnan(threshold))
+		threshold = v->required;
+	if (isnan(threshold))
+		threshold = REQUIRED_UNKNOWN;
+	o->required = clamp(isnan(v->required) ? threshold : v->required);
+	o->threshold = agreeing(clamp(threshold), o->score, o->spam);
+}
+
+static void
+reason(struct outcome *o, const char *why)
+{
+	struct text t;
+
+	text_init(&t, sizeof(o->reason) - 1);
+	text_clean(&t, why, strlen(why), sizeof(o->reason) - 1);
+	(void)snprintf(o->reason, sizeof(o->reason), "%s", text_string(&t));
+	text_free(&t);
+}
+
+void
+outcome_pass(struct outcome *o, const struct outcome_policy *policy,
+    enum failure f, const char *why)
+{
+	memset(o, 0, sizeof(*o));
+	o->kind = OUTCOME_PASS;
+	o->failure = f;
+	o->action = "no action";
+	o->required = clamp(isnan(policy->spam_threshold) ? REQUIRED_UNKNOWN :
+	    policy->spam_threshold);
+	o->threshold = agreeing(o->required, 0.0, false);
+	reason(o, why);
+}
+
+void
+outcome_failed(struct outcome *o, enum failure f, const char *why)
+{
+	memset(o, 0, sizeof(*o));
+	o->kind = OUTCOME_FAILED;
+	o->failure = f;
+	o->action = "";
+	reason(o, why);
+}
+
+const char *
+failure_name(enum failure f)
+{
+	switch (f) {
+	case FAILURE_NONE:
+		return "none";
+	case FAILURE_UNREACHABLE:
+		return "unreachable";
+	case FAILURE_TIMEOUT:
+		return "timeout";
+	case FAILURE_RSPAMD:
+		return "rspamd-error";
+	case FAILURE_UNREADABLE:
+		return "unreadable-reply";
+	case FAILURE_TOO_LARGE:
+		return "too-large";
+	case FAILURE_EMPTY:
+		return "empty-message";
+	case FAILURE_REQUEST:
+		return "bad-request";
+	case FAILURE_UNSUPPORTED:
+		return "unsupported";
+	case FAILURE_INTERNAL:
+		return "internal";
+	}
+	return "unknown";
+}
+
+int
+failure_code(enum failure f)
+{
+	switch (f) {
+	case FAILURE_NONE:
+		return EX_OK;
+	case FAILURE_UNREACHABLE:
+	case FAILURE_TOO_LARGE:
+	case FAILURE_UNSUPPORTED:
+		return EX_UNAVAILABLE;
+	case FAILURE_TIMEOUT:
+		return EX_TIMEOUT;
+	case FAILURE_RSPAMD:
+	case FAILURE_UNREADABLE:
+		return EX_TEMPFAIL;
+	case FAILURE_EMPTY:
+		return EX_DATAERR;
+	case FAILURE_REQUEST:
+		return EX_PROTOCOL;
+	case FAILURE_INTERNAL:
+		return EX_OSERR;
+	}
+	return EX_SOFTWARE;
+}

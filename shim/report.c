@@ -1,0 +1,326 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "report.h"
+
+/* The end line and the Message-ID have room kept for them. */
+#define END_MAX			256
+#define MESSAGE_ID_MAX		300
+#define MESSAGE_MAX		400	/* of one Message: text */
+#define DESCRIPTION_MAX		300
+#define NAME_MAX_		128	/* of a symbol */
+/* Milter operations may take this much, the rest is the symbols'. */
+#define MILTER_MAX		8192
+
+/* The report as it grows, and what did not fit. */
+struct report {
+	struct text	*out;
+	size_t		 start;		/* where the report begins in OUT */
+	size_t		 limit;		/* it may grow to this many bytes */
+	bool		 subject_left;
+	bool		 id_left;
+	size_t		 messages_left;
+	size_t		 milter_left;
+	size_t		 symbols_left;
+};
+
+/* One symbol, of a verdict or the shim's own. */
+static const struct verdict_symbol *
+symbol(const struct outcome *o, const struct verdict *v, size_t i,
+    struct verdict_symbol *own)
+{
+	if (v != NULL)
+		return i < v->nsymbols ? &v->symbols[i] : NULL;
+	if (o->kind != OUTCOME_PASS || i > 0)
+		return NULL;
+	memset(own, 0, sizeof(*own));
+	own->name = OUTCOME_UNSCANNED;
+	own->description = o->reason;
+	return own;
+}
+
+/*
+ * Ends the line begun at byte AT of the writer.  A line that is too long for
+ * a line or for the report is taken back: returns whether it stands.
+ */
+static bool
+end_line(struct report *r, size_t at)
+{
+	struct text *t = r->out;
+
+	if (!text_failed(t) && t->len - at <= REPORT_LINE_MAX &&
+	    t->len - r->start + 2 <= r->limit) {
+		text_puts(t, "\r\n");
+		if (!text_failed(t))
+			return true;
+	}
+	text_rewind(t, at);
+	return false;
+}
+
+/* A line "NAME: VALUE" whose value must be there as a whole. */
+static bool
+whole_line(struct report *r, const char *name, const char *value)
+{
+	size_t at = r->out->len;
+
+	text_printf(r->out, "%s: ", name);
+	text_clean(r->out, value, strlen(value), REPORT_LINE_MAX + 1);
+	return end_line(r, at);
+}
+
+/* Appends S, cleaned; of one longer than MAX the start and "...". */
+static void
+shortened(struct text *t, const char *s, size_t max)
+{
+	if (!text_clean(t, s, strlen(s), max))
+		text_puts(t, "...");
+}
+
+static void
+messages(struct report *r, const struct verdict *v)
+{
+	size_t i, at;
+
+	for (i = 0; i < v->nmessages; i++) {
+		at = r->out->len;
+		text_puts(r->out, "Message: ");
+		shortened(r->out, v->messages[i], MESSAGE_MAX);
+		if (!end_line(r, at))
+			break;
+	}
+	r->messages_left = v->messages_seen - i;
+}
+
+/* A symbol's score, within the same bound as a message's. */
+static double
+shown(double score)
+{
+	if (score > OUTCOME_SCORE_MAX)
+		return OUTCOME_SCORE_MAX;
+	return score < -OUTCOME_SCORE_MAX ? -OUTCOME_SCORE_MAX : score;
+}
+
+/* Is S a header's name (RFC 5322, 3.6.8)? */
+static bool
+is_header_name(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s >= 0x7f || *s == ':' || *s == '[' ||
+		    *s == ']')
+			return false;
+	return true;
+}
+
+static void
+milter(struct report *r, const struct verdict *v)
+{
+	const struct verdict_milter *m;
+	size_t i, at, limit = r->limit, kept = 0;
+
+	if (r->out->len - r->start + MILTER_MAX < r->limit)
+		r->limit = r->out->len - r->start + MILTER_MAX;
+	for (i = 0; i < v->nmilter; i++) {
+		m = &v->milter[i];
+		if (!is_header_name(m->name))
+			continue;
+		at = r->out->len;
+		text_printf(r->out, "X-Milter-%s: %s",
+		    m->value != NULL ? "Add" : "Del", m->name);
+		if (m->value != NULL ? m->index > 0 : m->index != 0)
+			text_printf(r->out, "[%d]", m->index);
+		if (m->value != NULL) {
+			text_puts(r->out, ": ");
+			text_clean(r->out, m->value, strlen(m->value),
+			    REPORT_LINE_MAX + 1);
+		}
+		if (end_line(r, at))
+			kept++;
+	}
+	r->milter_left = v->milter_seen - kept;
+	r->limit = limit;
+}
+
+/* "[opt1, opt2]"; options that the line has no room for become "...". */
+static void
+options(struct text *t, const struct verdict_symbol *s, size_t line)
+{
+	size_t i, at, room;
+
+	if (s->noptions == 0)
+		return;
+	text_puts(t, " [");
+	for (i = 0; i < s->noptions; i++) {
+		at = t->len;
+		if (i > 0)
+			text_puts(t, ", ");
+		room = REPORT_LINE_MAX - sizeof(", ...]");
+		if (t->len - line >= room || !text_clean(t, s->options[i],
+		    strlen(s->options[i]), room - (t->len - line))) {
+			text_rewind(t, at);
+			break;
+		}
+	}
+	if (i < s->noptions || s->options_seen > s->noptions)
+		text_puts(t, i > 0 ? ", ..." : "...");
+	text_puts(t, "]");
+}
+
+static bool
+rspamc_symbol(struct report *r, const struct verdict_symbol *s, bool extended)
+{
+	size_t at = r->out->len;
+
+	text_puts(r->out, extended ? "X-Symbol: " : "Symbol: ");
+	shortened(r->out, s->name, NAME_MAX_);
+	text_printf(r->out, "(%.2f)", shown(s->score));
+	if (extended && s->description != NULL) {
+		text_puts(r->out, "; ");
+		shortened(r->out, s->description, DESCRIPTION_MAX);
+	}
+	if (extended)
+		options(r->out, s, at);
+	return end_line(r, at);
+}
+
+static bool
+spamc_symbol(struct report *r, const struct verdict_symbol *s)
+{
+	size_t at = r->out->len, name;
+
+	text_printf(r->out, "%4.1f ", shown(s->score));
+	name = r->out->len;
+	shortened(r->out, s->name, NAME_MAX_);
+	text_printf(r->out, "%*s ", r->out->len - name < 22 ?
+	    (int)(22 - (r->out->len - name)) : 0, "");
+	if (s->description != NULL)
+		shortened(r->out, s->description, DESCRIPTION_MAX);
+	options(r->out, s, at);
+	while (r->out->len > at && r->out->buf[r->out->len - 1] == ' ')
+		text_rewind(r->out, r->out->len - 1);
+	return end_line(r, at);
+}
+
+/*
+ * Symbols of RSPAMC come twice: a plain line each for the programs that
+ * know rspamd 3, then the extended ones.  How many fit is found out first,
+ * so that both lists have the same symbols.
+ */
+static void
+rspamc_symbols(struct report *r, const struct outcome *o,
+    const struct verdict *v)
+{
+	const struct verdict_symbol *s;
+	struct verdict_symbol own;
+	size_t i, n, start = r->out->len;
+
+	for (n = 0; (s = symbol(o, v, n, &own)) != NULL; n++)
+		if (!rspamc_symbol(r, s, false) || !rspamc_symbol(r, s, true))
+			break;
+	text_rewind(r->out, start);
+	for (i = 0; i < n; i++)
+		(void)rspamc_symbol(r, symbol(o, v, i, &own), false);
+	for (i = 0; i < n; i++)
+		(void)rspamc_symbol(r, symbol(o, v, i, &own), true);
+	r->symbols_left = v != NULL ? v->symbols_seen - n : 0;
+}
+
+static void
+spamc_symbols(struct report *r, const struct outcome *o,
+    const struct verdict *v)
+{
+	static const char head[] =
+	    " pts rule name              description\r\n"
+	    "---- ---------------------- ----------------------------------------"
+	    "----------\r\n";
+	const struct verdict_symbol *s;
+	struct verdict_symbol own;
+	size_t n;
+
+	/* the limits leave room for it */
+	text_puts(r->out, head);
+	for (n = 0; (s = symbol(o, v, n, &own)) != NULL; n++)
+		if (!spamc_symbol(r, s))
+			break;
+	r->symbols_left = v != NULL ? v->symbols_seen - n : 0;
+}
+
+static void
+left_out(struct text *t, const char **comma, size_t n, size_t of,
+    const char *what)
+{
+	if (n == 0)
+		return;
+	text_printf(t, "%s%zu of %zu %s", *comma, n, of, what);
+	*comma = ", ";
+}
+
+static void
+end(struct report *r, const struct verdict *v)
+{
+	const char *comma = "cut, ";
+	struct text *t = r->out;
+
+	text_puts(t, REPORT_END);
+	if (v != NULL) {
+		left_out(t, &comma, r->subject_left ? 1 : 0, 1, "subject");
+		left_out(t, &comma, r->messages_left, v->messages_seen,
+		    "messages");
+		left_out(t, &comma, r->milter_left, v->milter_seen,
+		    "milter lines");
+		left_out(t, &comma, r->symbols_left, v->symbols_seen,
+		    "symbols");
+		left_out(t, &comma, r->id_left ? 1 : 0, 1, "message-id");
+	}
+	text_puts(t, comma[0] == ',' ? " left out\r\n" : "complete\r\n");
+}
+
+void
+report_write(struct text *out, const struct outcome *o,
+    const struct verdict *v, enum report_layout layout)
+{
+	struct report r = { .out = out, .start = out->len };
+
+	r.limit = REPORT_MAX - END_MAX - MESSAGE_ID_MAX;
+	text_puts(out, "Action: ");
+	shortened(out, o->action, REPORT_LINE_MAX / 2);
+	text_puts(out, "\r\n");
+	if (v != NULL) {
+		r.subject_left = v->subject != NULL &&
+		    !whole_line(&r, "Subject", v->subject);
+		messages(&r, v);
+		milter(&r, v);
+	}
+	if (layout == REPORT_RSPAMC)
+		rspamc_symbols(&r, o, v);
+	else
+		spamc_symbols(&r, o, v);
+	r.limit = REPORT_MAX - END_MAX;
+	if (v != NULL && v->message_id != NULL)
+		r.id_left = strlen(v->message_id) > MESSAGE_ID_MAX -
+		    sizeof("Message-ID: \r\n") ||
+		    !whole_line(&r, "Message-ID", v->message_id);
+	end(&r, v);
+}
+
+void
+report_symbol_names(struct text *out, const struct outcome *o,
+    const struct verdict *v, size_t max)
+{
+	const struct verdict_symbol *s;
+	struct verdict_symbol own;
+	size_t i, at, start = out->len;
+
+	for (i = 0; (s = symbol(o, v, i, &own)) != NULL; i++) {
+		at = out->len;
+		if (i > 0)
+			text_puts(out, ",");
+		shortened(out, s->name, NAME_MAX_);
+		if (out->len - start > max) {
+			text_rewind(out, at);
+			return;
+		}
+	}
+}

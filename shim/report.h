@@ -1,0 +1,44 @@
+/*
+ * report: the lines that tell a person, or an ACL, why.
+ *
+ * One layout for both dialects: action, subject, messages, milter
+ * operations, symbols, Message-ID, and an end line that is always there and
+ * says what was left out.  The syntax is that of rspamd 4.0's text replies
+ * (its rspamd_ucl_torspamc_output()); the symbols of SPAMC are SpamAssassin's
+ * table.  Every line ends with CRLF, is at most REPORT_LINE_MAX bytes long,
+ * is not blank, and holds no control characters.
+ */
+#ifndef REPORT_H_
+#define REPORT_H_
+
+#include "outcome.h"
+#include "text.h"
+
+/* Without the CRLF.  A header line may have 998 bytes. */
+#define REPORT_LINE_MAX		900
+/* Of a whole report: half of what Exim's buffer holds. */
+#define REPORT_MAX		16000
+/* How the end line starts. */
+#define REPORT_END		"Report-End: "
+
+enum report_layout {
+	REPORT_RSPAMC,		/* Symbol: and X-Symbol: lines */
+	REPORT_SPAMC		/* SpamAssassin's table */
+};
+
+/*
+ * Appends the report of O, and of the verdict V it came from (NULL if it is
+ * none), at most REPORT_MAX bytes, to OUT.  OUT fails only where it has no
+ * room for so much.
+ */
+void	report_write(struct text *out, const struct outcome *o,
+	    const struct verdict *v, enum report_layout layout);
+
+/*
+ * Appends the names of V's symbols, joined by commas, in at most MAX bytes:
+ * the answer to SYMBOLS.  V may be NULL as above.
+ */
+void	report_symbol_names(struct text *out, const struct outcome *o,
+	    const struct verdict *v, size_t max);
+
+#endif

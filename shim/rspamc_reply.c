@@ -1,0 +1,31 @@
+#include "config.h"
+
+#include "report.h"
+#include "rspamc_reply.h"
+
+static void
+put_score(struct text *out, double x)
+{
+	text_printf(out, "%.2f", x > -0.005 && x < 0.005 ? 0.0 : x);
+}
+
+int
+rspamc_reply(struct text *out, const struct outcome *o,
+    const struct verdict *v)
+{
+	if (o->kind == OUTCOME_FAILED) {
+		/* Exim's condition defers on any status but "0 EX_OK" */
+		text_printf(out, "RSPAMD/1.3 75 EX_TEMPFAIL %s: %s\r\n",
+		    failure_name(o->failure), o->reason);
+		return text_failed(out) ? -1 : 0;
+	}
+	/* the semicolon belongs to Exim's %7s: no space before it */
+	text_printf(out, "RSPAMD/1.3 0 EX_OK\r\nMetric: default; %s; ",
+	    o->spam ? "True" : "False");
+	put_score(out, o->score);
+	text_puts(out, " / ");
+	put_score(out, o->required);
+	text_puts(out, " / 0.0\r\n");
+	report_write(out, o, v, REPORT_RSPAMC);
+	return text_failed(out) ? -1 : 0;
+}

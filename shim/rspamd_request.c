@@ -1,0 +1,80 @@
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "rspamd_request.h"
+
+/*
+ * One header, unless its value is unknown or too long; OPEN and CLOSE are
+ * put around it.  The values hold no control bytes (envelope.h), but what
+ * goes into a head is looked at once more.
+ */
+static void
+header(struct text *out, struct rspamd_request_left *left, const char *name,
+    const char *open, const char *value, const char *close)
+{
+	const unsigned char *p;
+
+	if (value == NULL)
+		return;
+	for (p = (const unsigned char *)value; *p != '\0'; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			break;
+	if (*p != '\0' ||
+	    p - (const unsigned char *)value > RSPAMD_REQUEST_VALUE_MAX) {
+		left->values++;
+		return;
+	}
+	text_printf(out, "%s: %s%s%s\r\n", name, open, value, close);
+}
+
+static void
+recipients(struct text *out, struct rspamd_request_left *left,
+    const struct envelope *e)
+{
+	size_t i, n, size, too_long = left->values, room;
+
+	/* the empty line that ends the head is still to come */
+	room = RSPAMD_REQUEST_HEAD_MAX - 2;
+	for (i = n = 0; i < e->nrcpt; i++) {
+		size = strlen(e->rcpt[i]) + sizeof("Rcpt: <>\r\n") - 1;
+		if (n == RSPAMD_REQUEST_RCPT_MAX || out->len + size > room)
+			break;
+		header(out, left, "Rcpt", "<", e->rcpt[i], ">");
+		n++;
+	}
+	/* those too long were counted as values: they are recipients */
+	left->rcpt = e->nrcpt - i + (left->values - too_long);
+	left->values = too_long;
+}
+
+int
+rspamd_request_head(struct text *out, const struct rspamd_request *rq,
+    struct rspamd_request_left *left)
+{
+	const struct envelope *e = rq->envelope;
+	const char *user = rq->user;
+
+	memset(left, 0, sizeof(*left));
+	text_printf(out, "POST /checkv2 HTTP/1.1\r\n"
+	    "Host: %s\r\n"
+	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
+	    "Connection: close\r\n"
+	    "Content-Length: %" PRIu64 "\r\n", rq->host, rq->length);
+	if (e != NULL) {
+		header(out, left, "Queue-Id", "", e->queue_id, "");
+		header(out, left, "From", "<", e->sender, ">");
+		header(out, left, "IP", "", e->ip, "");
+		header(out, left, "Helo", "", e->helo, "");
+		header(out, left, "Hostname", "", e->hostname, "");
+		if (user == NULL)
+			user = e->user;
+	}
+	header(out, left, "User", "", user, "");
+	header(out, left, "Deliver-To", "", rq->deliver_to, "");
+	if (e != NULL)
+		recipients(out, left, e);
+	text_puts(out, "\r\n");
+	return text_failed(out) ? -1 : 0;
+}

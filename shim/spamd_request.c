@@ -1,0 +1,384 @@
+#include "config.h"
+
+#include <arpa/inet.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "spamd_request.h"
+#include "text.h"
+
+struct spamd_parser {
+	char		 line[SPAMD_REQUEST_LINE_MAX];
+	size_t		 nline;		/* bytes of an unfinished line */
+	size_t		 nhead;		/* bytes of the head so far */
+	size_t		 nheaders;
+	bool		 first_done;
+	char		 error[160];
+};
+
+static const struct {
+	const char *name;
+	enum spamd_command command;
+} commands[] = {
+	{ "CHECK", SPAMD_CHECK },
+	{ "SYMBOLS", SPAMD_SYMBOLS },
+	{ "REPORT", SPAMD_REPORT },
+	{ "REPORT_IFSPAM", SPAMD_REPORT_IFSPAM },
+	{ "PROCESS", SPAMD_PROCESS },
+	{ "HEADERS", SPAMD_HEADERS },
+	{ "TELL", SPAMD_TELL },
+	{ "PING", SPAMD_PING },
+	{ "SKIP", SPAMD_SKIP },
+};
+#define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
+
+const char *
+spamd_command_name(enum spamd_command c)
+{
+	size_t i;
+
+	for (i = 0; i < NCOMMANDS; i++)
+		if (commands[i].command == c)
+			return commands[i].name;
+	return "-";
+}
+
+struct spamd_request *
+spamd_request_new(void)
+{
+	struct spamd_request *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		return NULL;
+	r->parser = malloc(sizeof(*r->parser));
+	r->envelope = envelope_new();
+	if (r->parser == NULL || r->envelope == NULL) {
+		spamd_request_free(r);
+		return NULL;
+	}
+	r->parser->nline = r->parser->nhead = r->parser->nheaders = 0;
+	r->parser->first_done = false;
+	r->parser->error[0] = '\0';
+	return r;
+}
+
+void
+spamd_request_free(struct spamd_request *r)
+{
+	if (r == NULL)
+		return;
+	free(r->user);
+	free(r->deliver_to);
+	free(r->compress);
+	free(r->parser);
+	envelope_free(r->envelope);
+	free(r);
+}
+
+const char *
+spamd_request_error(const struct spamd_request *r)
+{
+	return r->parser->error[0] != '\0' ? r->parser->error : NULL;
+}
+
+bool
+spamd_request_has_message(const struct spamd_request *r)
+{
+	return r->command != SPAMD_NONE && r->command != SPAMD_PING &&
+	    r->command != SPAMD_SKIP;
+}
+
+/* Refuses the request because of WHY; shows the start of LINE if not NULL. */
+static enum spamd_progress
+bad(struct spamd_request *r, const char *why, const char *line, size_t len)
+{
+	struct text t;
+
+	text_init(&t, sizeof(r->parser->error) - 1);
+	text_puts(&t, why);
+	if (line != NULL) {
+		text_puts(&t, ": ");
+		text_clean(&t, line, len, 60);
+	}
+	(void)snprintf(r->parser->error, sizeof(r->parser->error), "%s",
+	    text_string(&t));
+	text_free(&t);
+	return SPAMD_BAD;
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Reads "1.5" from the LEN bytes at P; returns 105, or -1. */
+static int
+parse_version(const char *p, size_t len)
+{
+	size_t i = 0;
+	int major = 0, minor = 0, digits;
+
+	for (digits = 0; i < len && p[i] >= '0' && p[i] <= '9'; i++, digits++)
+		major = major * 10 + (p[i] - '0');
+	if (digits < 1 || digits > 2 || i == len || p[i++] != '.')
+		return -1;
+	for (digits = 0; i < len && p[i] >= '0' && p[i] <= '9'; i++, digits++)
+		minor = minor * 10 + (p[i] - '0');
+	if (digits < 1 || digits > 2 || i != len)
+		return -1;
+	return major * 100 + minor;
+}
+
+/* Are there headers after the first line?  (spamd's rule, PROTOCOL 1.) */
+static bool
+has_headers(const struct spamd_request *r)
+{
+	if (r->dialect == SPAMD_RSPAMC || r->command == SPAMD_TELL)
+		return true;
+	if (!spamd_request_has_message(r))
+		return r->version >= 105;
+	return r->version > 100;
+}
+
+/* Does the line end in HTTP/N.N?  Somebody took this port for rspamd's. */
+static bool
+is_http(const char *p, size_t len)
+{
+	return len > 8 && memcmp(p + len - 8, "HTTP/", 5) == 0;
+}
+
+static enum spamd_progress
+first_line(struct spamd_request *r, const char *p, size_t len)
+{
+	static const char spamc[] = "SPAMC/", rspamc[] = "RSPAMC/";
+	size_t i, n, at;
+
+	for (n = 0; n < len && !is_blank(p[n]); n++)
+		continue;
+	for (at = n; at < len && is_blank(p[at]); at++)
+		continue;
+	while (len > at && is_blank(p[len - 1]))
+		len--;
+	if (len - at > sizeof(spamc) - 1 &&
+	    memcmp(p + at, spamc, sizeof(spamc) - 1) == 0) {
+		r->dialect = SPAMD_SPAMC;
+		at += sizeof(spamc) - 1;
+	} else if (len - at > sizeof(rspamc) - 1 &&
+	    memcmp(p + at, rspamc, sizeof(rspamc) - 1) == 0) {
+		r->dialect = SPAMD_RSPAMC;
+		at += sizeof(rspamc) - 1;
+	} else if (is_http(p, len))
+		return bad(r, "HTTP is not spoken here, use rspamd's own port",
+		    p, len);
+	else
+		return bad(r, "not a spamd request", p, len);
+	if ((r->version = parse_version(p + at, len - at)) < 0)
+		return bad(r, "bad protocol version", p, len);
+	for (i = 0; i < NCOMMANDS; i++)
+		if (strlen(commands[i].name) == n &&
+		    memcmp(commands[i].name, p, n) == 0)
+			r->command = commands[i].command;
+	if (r->command == SPAMD_NONE)
+		return bad(r, "unknown command", p, len);
+	if (r->dialect == SPAMD_RSPAMC && r->command != SPAMD_CHECK &&
+	    r->command != SPAMD_SYMBOLS)
+		return bad(r, "not a command of RSPAMC", p, len);
+	return has_headers(r) ? SPAMD_MORE : SPAMD_HEAD_DONE;
+}
+
+static enum spamd_progress
+content_length(struct spamd_request *r, const char *p, size_t len)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	if (len == 0 || len > 18)
+		return bad(r, "bad Content-length", p, len);
+	for (i = 0; i < len; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return bad(r, "bad Content-length", p, len);
+		v = v * 10 + (uint64_t)(p[i] - '0');
+	}
+	if (r->has_length && r->length != v)
+		return bad(r, "two Content-length headers that differ", NULL, 0);
+	r->has_length = true;
+	r->length = v;
+	return SPAMD_MORE;
+}
+
+/* Takes the angle brackets off an address. */
+static void
+unbracket(const char **p, size_t *len)
+{
+	if (*len >= 2 && (*p)[0] == '<' && (*p)[*len - 1] == '>') {
+		(*p)++;
+		*len -= 2;
+	}
+}
+
+static bool
+is_ip(const char *p, size_t len)
+{
+	unsigned char addr[16];
+	char s[64];
+
+	if (len >= sizeof(s) || memchr(p, '\0', len) != NULL)
+		return false;
+	memcpy(s, p, len);
+	s[len] = '\0';
+	return inet_pton(AF_INET, s, addr) == 1 ||
+	    inet_pton(AF_INET6, s, addr) == 1;
+}
+
+/* The first header of a name counts: later ones are not Exim's. */
+static int
+set_once(char **field, const char *p, size_t len)
+{
+	return *field != NULL ? 0 : envelope_set(field, p, len);
+}
+
+static int
+rspamc_header(struct spamd_request *r, const char *name, const char *p,
+    size_t len)
+{
+	struct envelope *e = r->envelope;
+
+	if (strcasecmp(name, "From") == 0) {
+		unbracket(&p, &len);
+		return set_once(&e->sender, p, len);
+	}
+	if (strcasecmp(name, "Rcpt") == 0) {
+		unbracket(&p, &len);
+		if (len == 0 || r->rcpt_seen++ >= SPAMD_REQUEST_RCPT_MAX)
+			return 0;
+		return envelope_add_rcpt(e, p, len);
+	}
+	if (len == 0)
+		return 0;
+	if (strcasecmp(name, "IP") == 0)
+		return is_ip(p, len) ? set_once(&e->ip, p, len) : 0;
+	if (strcasecmp(name, "Helo") == 0)
+		return set_once(&e->helo, p, len);
+	if (strcasecmp(name, "Hostname") == 0)
+		return set_once(&e->hostname, p, len);
+	if (strcasecmp(name, "Queue-Id") == 0)
+		return set_once(&e->queue_id, p, len);
+	if (strcasecmp(name, "Deliver-To") == 0)
+		return set_once(&r->deliver_to, p, len);
+	if (strcasecmp(name, "User") == 0) {
+		e->authenticated = true;
+		return set_once(&e->user, p, len);
+	}
+	return 0;
+}
+
+static int
+spamc_header(struct spamd_request *r, const char *name, const char *p,
+    size_t len)
+{
+	if (strcasecmp(name, "User") == 0 && len != 0)
+		return set_once(&r->user, p, len);
+	if (strcasecmp(name, "Compress") == 0)
+		return set_once(&r->compress, p, len);
+	return 0;
+}
+
+static enum spamd_progress
+header_line(struct spamd_request *r, const char *p, size_t len)
+{
+	const char *colon, *value = p;
+	char name[32];
+	size_t n;
+	int rc;
+
+	if ((colon = memchr(p, ':', len)) == NULL)
+		return bad(r, "a header without a colon", p, len);
+	if (r->dialect == SPAMD_SPAMC &&
+	    ++r->parser->nheaders > SPAMD_REQUEST_HEADERS_MAX)
+		return bad(r, "too many headers", NULL, 0);
+	n = (size_t)(colon - p);
+	while (n > 0 && is_blank(p[n - 1]))
+		n--;
+	/* no name that is looked for is as long as this */
+	if (n == 0 || n >= sizeof(name))
+		return n == 0 ? bad(r, "a header without a name", p, len) :
+		    SPAMD_MORE;
+	memcpy(name, p, n);
+	name[n] = '\0';
+	value = colon + 1;
+	len -= (size_t)(value - p);
+	while (len > 0 && is_blank(*value))
+		value++, len--;
+	while (len > 0 && is_blank(value[len - 1]))
+		len--;
+	if (strcasecmp(name, "Content-length") == 0)
+		return content_length(r, value, len);
+	rc = r->dialect == SPAMD_RSPAMC ? rspamc_header(r, name, value, len) :
+	    spamc_header(r, name, value, len);
+	return rc == -1 ? bad(r, "out of memory", NULL, 0) : SPAMD_MORE;
+}
+
+/* One line of LEN bytes, its LF taken off. */
+static enum spamd_progress
+take_line(struct spamd_request *r, const char *p, size_t len)
+{
+	if (len > 0 && p[len - 1] == '\r')
+		len--;
+	if (!r->parser->first_done) {
+		r->parser->first_done = true;
+		return first_line(r, p, len);
+	}
+	return len == 0 ? SPAMD_HEAD_DONE : header_line(r, p, len);
+}
+
+/* The client half-closed in mid-head. */
+static enum spamd_progress
+cut_short(struct spamd_request *r)
+{
+	struct spamd_parser *ps = r->parser;
+
+	/* a PING or SKIP is complete without the empty line */
+	if (ps->first_done && ps->nline == 0 && !spamd_request_has_message(r))
+		return SPAMD_HEAD_DONE;
+	return bad(r, ps->nhead == 0 ? "no request" :
+	    "the request ends before its empty line", NULL, 0);
+}
+
+enum spamd_progress
+spamd_request_feed(struct spamd_request *r, const char *buf, size_t len,
+    bool eom, size_t *used)
+{
+	struct spamd_parser *ps = r->parser;
+	enum spamd_progress pr = SPAMD_MORE;
+	const char *nl, *line;
+	size_t n, nline;
+
+	*used = 0;
+	while (pr == SPAMD_MORE && *used < len) {
+		nl = memchr(buf + *used, '\n', len - *used);
+		n = nl != NULL ? (size_t)(nl - buf) - *used : len - *used;
+		if (n > sizeof(ps->line) - ps->nline)
+			return bad(r, "a line is too long", buf + *used, n);
+		if (n + 1 > SPAMD_REQUEST_HEAD_MAX - ps->nhead)
+			return bad(r, "the head is too long", NULL, 0);
+		line = buf + *used;
+		nline = n;
+		if (ps->nline != 0 || nl == NULL) {
+			memcpy(ps->line + ps->nline, line, n);
+			line = ps->line;
+			nline = ps->nline + n;
+		}
+		*used += nl != NULL ? n + 1 : n;
+		ps->nhead += nl != NULL ? n + 1 : n;
+		ps->nline = nl != NULL ? 0 : nline;
+		if (nl != NULL)
+			pr = take_line(r, line, nline);
+	}
+	if (pr == SPAMD_MORE && eom)
+		pr = cut_short(r);
+	return pr;
+}

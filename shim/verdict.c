@@ -1,0 +1,368 @@
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "text.h"
+#include "verdict.h"
+
+/* Copies the string S, cleaned, into WHY. */
+static void
+explain(char *why, size_t size, const char *s)
+{
+	struct text t;
+
+	text_init(&t, size - 1);
+	text_clean(&t, s, strlen(s), size - 1);
+	(void)snprintf(why, size, "%s", text_string(&t));
+	text_free(&t);
+}
+
+/* The non-empty string called NAME in OBJ, or NULL. */
+static const char *
+string_of(const cJSON *obj, const char *name)
+{
+	const char *s;
+
+	s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(obj, name));
+	return s != NULL && *s != '\0' ? s : NULL;
+}
+
+/* The finite number called NAME in OBJ, or NAN. */
+static double
+number_of(const cJSON *obj, const char *name)
+{
+	const cJSON *n = cJSON_GetObjectItemCaseSensitive(obj, name);
+
+	return cJSON_IsNumber(n) && isfinite(n->valuedouble) ?
+	    n->valuedouble : NAN;
+}
+
+/* Room for the members of LIST, MAX at most; NULL if there are none. */
+static void *
+room_for(const cJSON *list, size_t max, size_t size, bool *failed)
+{
+	size_t n = 0;
+	const cJSON *c;
+	void *p;
+
+	cJSON_ArrayForEach(c, list)
+		if (++n == max)
+			break;
+	if (n == 0)
+		return NULL;
+	if ((p = calloc(n, size)) == NULL)
+		*failed = true;
+	return p;
+}
+
+static bool
+take_messages(struct verdict *v, const cJSON *list)
+{
+	const cJSON *c, *first;
+	bool failed = false;
+
+	first = cJSON_GetObjectItemCaseSensitive(list, "smtp_message");
+	v->messages = room_for(list, VERDICT_MESSAGES_MAX,
+	    sizeof(*v->messages), &failed);
+	if (v->messages == NULL)
+		return !failed;
+	if (cJSON_IsString(first) && *first->valuestring != '\0') {
+		v->messages[v->nmessages++] = first->valuestring;
+		v->messages_seen++;
+	} else
+		first = NULL;
+	cJSON_ArrayForEach(c, list) {
+		if (c == first || !cJSON_IsString(c) || *c->valuestring == '\0')
+			continue;
+		v->messages_seen++;
+		if (v->nmessages < VERDICT_MESSAGES_MAX)
+			v->messages[v->nmessages++] = c->valuestring;
+	}
+	return true;
+}
+
+static bool
+take_options(struct verdict_symbol *s, const cJSON *list)
+{
+	const cJSON *c;
+	bool failed = false;
+
+	if (!cJSON_IsArray(list))
+		return true;
+	s->options = room_for(list, VERDICT_OPTIONS_MAX, sizeof(*s->options),
+	    &failed);
+	if (s->options == NULL)
+		return !failed;
+	cJSON_ArrayForEach(c, list) {
+		if (!cJSON_IsString(c))
+			continue;
+		s->options_seen++;
+		if (s->noptions < VERDICT_OPTIONS_MAX)
+			s->options[s->noptions++] = c->valuestring;
+	}
+	return true;
+}
+
+static int
+by_weight(const void *a, const void *b)
+{
+	const struct verdict_symbol *x = a, *y = b;
+
+	if (fabs(x->score) != fabs(y->score))
+		return fabs(x->score) > fabs(y->score) ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static bool
+take_symbols(struct verdict *v, const cJSON *list)
+{
+	const cJSON *c;
+	struct verdict_symbol *s;
+	bool failed = false;
+
+	if (!cJSON_IsObject(list))
+		return true;
+	v->symbols = room_for(list, VERDICT_SYMBOLS_MAX, sizeof(*v->symbols),
+	    &failed);
+	if (v->symbols == NULL)
+		return !failed;
+	cJSON_ArrayForEach(c, list) {
+		if (!cJSON_IsObject(c) || c->string == NULL || *c->string == '\0')
+			continue;
+		v->symbols_seen++;
+		if (v->nsymbols == VERDICT_SYMBOLS_MAX)
+			continue;
+		s = &v->symbols[v->nsymbols++];
+		s->name = c->string;
+		s->description = string_of(c, "description");
+		s->score = number_of(c, "score");
+		if (isnan(s->score))
+			s->score = 0.0;
+		if (!take_options(s,
+		    cJSON_GetObjectItemCaseSensitive(c, "options")))
+			return false;
+	}
+	qsort(v->symbols, v->nsymbols, sizeof(*v->symbols), by_weight);
+	return true;
+}
+
+/* A whole number within what a header's position can be, or 0. */
+static int
+index_of(const cJSON *n)
+{
+	if (!cJSON_IsNumber(n) || !(n->valuedouble > -1e6) ||
+	    !(n->valuedouble < 1e6))
+		return 0;
+	return (int)n->valuedouble;
+}
+
+static void
+add_milter(struct verdict *v, const char *name, const char *value, int index)
+{
+	struct verdict_milter *m;
+
+	if (name == NULL || *name == '\0')
+		return;
+	v->milter_seen++;
+	if (v->nmilter == VERDICT_MILTER_MAX)
+		return;
+	m = &v->milter[v->nmilter++];
+	m->name = name;
+	m->value = value;
+	m->index = index;
+}
+
+/* One header to add: "v", {value, order}, or an array of these. */
+static void
+milter_add(struct verdict *v, const char *name, const cJSON *c, bool nested)
+{
+	const cJSON *m, *value;
+
+	if (cJSON_IsString(c))
+		add_milter(v, name, c->valuestring, 0);
+	else if (cJSON_IsObject(c)) {
+		value = cJSON_GetObjectItemCaseSensitive(c, "value");
+		if (cJSON_IsString(value))
+			add_milter(v, name, value->valuestring, index_of(
+			    cJSON_GetObjectItemCaseSensitive(c, "order")));
+	} else if (cJSON_IsArray(c) && !nested)
+		cJSON_ArrayForEach(m, c)
+			milter_add(v, name, m, true);
+}
+
+static void
+milter_remove(struct verdict *v, const char *name, const cJSON *c, bool nested)
+{
+	const cJSON *m;
+
+	if (cJSON_IsNumber(c))
+		add_milter(v, name, NULL, index_of(c));
+	else if (cJSON_IsArray(c) && !nested)
+		cJSON_ArrayForEach(m, c)
+			milter_remove(v, name, m, true);
+}
+
+static bool
+take_milter(struct verdict *v, const cJSON *milter)
+{
+	const cJSON *c, *add, *del;
+
+	add = cJSON_GetObjectItemCaseSensitive(milter, "add_headers");
+	del = cJSON_GetObjectItemCaseSensitive(milter, "remove_headers");
+	if (!cJSON_IsObject(add) && !cJSON_IsObject(del))
+		return true;
+	v->milter = calloc(VERDICT_MILTER_MAX, sizeof(*v->milter));
+	if (v->milter == NULL)
+		return false;
+	if (cJSON_IsObject(add))
+		cJSON_ArrayForEach(c, add)
+			milter_add(v, c->string, c, false);
+	if (cJSON_IsObject(del))
+		cJSON_ArrayForEach(c, del)
+			milter_remove(v, c->string, c, false);
+	return true;
+}
+
+static bool
+take_thresholds(struct verdict *v, const cJSON *list)
+{
+	const cJSON *c;
+	bool failed = false;
+
+	if (!cJSON_IsObject(list))
+		return true;
+	v->thresholds = room_for(list, VERDICT_THRESHOLDS_MAX,
+	    sizeof(*v->thresholds), &failed);
+	if (v->thresholds == NULL)
+		return !failed;
+	cJSON_ArrayForEach(c, list) {
+		if (!cJSON_IsNumber(c) || !isfinite(c->valuedouble) ||
+		    v->nthresholds == VERDICT_THRESHOLDS_MAX)
+			continue;
+		v->thresholds[v->nthresholds].action = c->string;
+		v->thresholds[v->nthresholds++].score = c->valuedouble;
+	}
+	return true;
+}
+
+/* Fills V from its document; returns what is wrong, or NULL. */
+static const char *
+take_all(struct verdict *v)
+{
+	const cJSON *doc = v->doc, *milter;
+
+	if ((v->action = string_of(doc, "action")) == NULL)
+		return "rspamd's reply has no action";
+	v->score = number_of(doc, "score");
+	if (isnan(v->score))
+		return "rspamd's reply has no score, or one that is not a number";
+	v->required = number_of(doc, "required_score");
+	v->time_real = number_of(doc, "time_real");
+	v->skipped = cJSON_IsTrue(
+	    cJSON_GetObjectItemCaseSensitive(doc, "is_skipped"));
+	v->subject = string_of(doc, "subject");
+	v->message_id = string_of(doc, "message-id");
+	v->reject = string_of(doc, "reject");
+	milter = cJSON_GetObjectItemCaseSensitive(doc, "milter");
+	if (!take_messages(v, cJSON_GetObjectItemCaseSensitive(doc, "messages")) ||
+	    !take_symbols(v, cJSON_GetObjectItemCaseSensitive(doc, "symbols")) ||
+	    !take_milter(v, milter) || !take_thresholds(v,
+	    cJSON_GetObjectItemCaseSensitive(doc, "thresholds")))
+		return "out of memory";
+	return NULL;
+}
+
+/* The object that the LEN bytes at BUF are, and nothing else; or NULL. */
+static cJSON *
+parse_object(const char *buf, size_t len)
+{
+	const char *end;
+	cJSON *doc;
+
+	if ((doc = cJSON_ParseWithLengthOpts(buf, len, &end, 0)) == NULL)
+		return NULL;
+	while (end < buf + len && (*end == ' ' || *end == '\t' ||
+	    *end == '\r' || *end == '\n'))
+		end++;
+	if (cJSON_IsObject(doc) && end == buf + len)
+		return doc;
+	cJSON_Delete(doc);
+	return NULL;
+}
+
+/* Puts the text of the error that DOC reports into WHY, if it does. */
+static bool
+error_of(const cJSON *doc, char *why, size_t size)
+{
+	const char *s;
+
+	if ((s = string_of(doc, "error")) == NULL)
+		return false;
+	explain(why, size, s);
+	return true;
+}
+
+struct verdict *
+verdict_parse(const char *buf, size_t len, char *why, size_t size)
+{
+	struct verdict *v;
+	const char *wrong;
+	cJSON *doc;
+
+	if ((doc = parse_object(buf, len)) == NULL) {
+		explain(why, size, len == 0 ? "rspamd's reply is empty" :
+		    "rspamd's reply is not a JSON object");
+		return NULL;
+	}
+	if (error_of(doc, why, size)) {
+		cJSON_Delete(doc);
+		return NULL;
+	}
+	if ((v = calloc(1, sizeof(*v))) == NULL) {
+		cJSON_Delete(doc);
+		explain(why, size, "out of memory");
+		return NULL;
+	}
+	v->doc = doc;
+	if ((wrong = take_all(v)) != NULL) {
+		explain(why, size, wrong);
+		verdict_free(v);
+		return NULL;
+	}
+	return v;
+}
+
+void
+verdict_free(struct verdict *v)
+{
+	size_t i;
+
+	if (v == NULL)
+		return;
+	for (i = 0; i < v->nsymbols; i++)
+		free(v->symbols[i].options);
+	free(v->symbols);
+	free(v->messages);
+	free(v->milter);
+	free(v->thresholds);
+	cJSON_Delete(v->doc);
+	free(v);
+}
+
+bool
+verdict_error(const char *buf, size_t len, char *why, size_t size)
+{
+	cJSON *doc;
+	bool found;
+
+	if ((doc = parse_object(buf, len)) == NULL)
+		return false;
+	found = error_of(doc, why, size);
+	cJSON_Delete(doc);
+	return found;
+}
