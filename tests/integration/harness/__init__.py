@@ -1,0 +1,16 @@
+"""The integration tests' tools: see tests/integration/README.md."""
+
+from .case import Case, common_rspamd, message
+from .client import (RspamcReply, check_report, connect, receive, rspamc_request, spamc, spamc_request,
+                     talk)
+from .exim import Exim
+from .fake_rspamd import FakeRspamd, verdict
+from .packages import SOURCE_TREE, Unavailable
+from .process import free_port, wait_until
+from .rspamd import Redis, Rspamd
+from .shim import Shim
+from .smtp import Smtp
+
+__all__ = ["Case", "Exim", "FakeRspamd", "Redis", "Rspamd", "RspamcReply", "SOURCE_TREE", "Shim", "Smtp",
+           "Unavailable", "check_report", "common_rspamd", "connect", "free_port", "message", "receive",
+           "rspamc_request", "spamc", "spamc_request", "talk", "verdict", "wait_until"]

@@ -1,0 +1,285 @@
+"""A real Exim with a configuration of its own in a temporary folder.
+
+Debian's exim4, unpacked; or the binary that $EXIM names.  Exim runs without
+any privilege (see process.py), takes mail for every address and keeps it in
+its queue; delivered(id) delivers it into a file and parses that.
+"""
+
+import base64
+import email
+import email.policy
+import os
+import pathlib
+import re
+import subprocess
+
+from . import packages, process, smtp
+
+# What the tests may compare: Exim's variables after a scan.
+VARIABLES = ("spam_action", "spam_score", "spam_score_int", "spam_bar", "spam_report")
+CHUNK, CHUNKS = 4000, 12		# a log line holds 8 KiB, $spam_report 32 KiB
+
+# Scan, and record what Exim has then.  Nothing is recorded where it defers.
+SCAN = """
+	warn
+		spam = nobody:true
+		acl = acl_seen
+	accept
+"""
+
+OPTIONS = """
+exim_user = {uid}
+exim_group = {gid}
+exim_path = {program}
+spool_directory = {dir}/spool
+log_file_path = {dir}/log/%slog
+pid_file_path = {dir}/exim.pid
+keep_environment = LD_PRELOAD : LD_LIBRARY_PATH : ^NSS_WRAPPER_ : ^RESOLV_WRAPPER_ : {mark}
+deliver_drop_privilege = true
+queue_only = true
+timezone = UTC
+primary_hostname = mx.test.example
+qualify_domain = test.example
+local_interfaces = <; 127.0.0.1 ; ::1
+daemon_smtp_ports = {port}
+spamd_address = {spamd_address}
+rfc1413_query_timeout = 0s
+host_lookup = {host_lookup}
+host_lookup_order = bydns
+check_spool_space = 0
+smtp_accept_max = 100
+smtp_accept_max_per_host = 100
+smtp_enforce_sync = true
+helo_allow_chars = _
+helo_accept_junk_hosts = *
+tls_advertise_hosts =
+prdr_enable = true
+smtputf8_advertise_hosts = *
+chunking_advertise_hosts = *
+acl_smtp_rcpt = acl_rcpt
+acl_smtp_data = acl_data
+acl_not_smtp = acl_not_smtp
+"""
+
+SECTIONS = """
+begin acl
+acl_rcpt:
+	{acl_rcpt}
+acl_data:
+	{acl_data}
+acl_not_smtp:
+	{acl_not_smtp}
+acl_seen:
+{acl_seen}
+	accept
+{acls}
+
+begin routers
+all:
+	driver = accept
+	domains = *
+	transport = into_file
+
+begin transports
+into_file:
+	driver = appendfile
+	file = {dir}/delivered/$message_exim_id
+	create_file = anywhere
+	batch_max = 100000
+	use_lockfile = false
+	no_check_owner
+	message_prefix =
+	message_suffix =
+	return_path_add
+	envelope_to_add
+
+begin authenticators
+plain:
+	driver = plaintext
+	public_name = PLAIN
+	server_condition = ${{if eq{{$auth3}}{{secret}}}}
+	server_set_id = $auth2
+"""
+
+
+def _acl_seen(variables):
+	"""ACL statements that write variables to the log, in pieces of base64."""
+	text = []
+	for name in variables:
+		value = f"${{str2b64:${name}}}"
+		text.append(f"\twarn logwrite = :main:seen {name} 0 ${{substr_0_{CHUNK}:{value}}}\n")
+		if name != "spam_report":
+			continue
+		for i in range(1, CHUNKS):
+			text.append(f"\twarn condition = ${{if >{{${{strlen:{value}}}}}{{{i * CHUNK}}}}}\n"
+			            f"\t\tlogwrite = :main:seen {name} {i} ${{substr_{i * CHUNK}_{CHUNK}:{value}}}\n")
+	return "".join(text)
+
+
+def parse_seen(log):
+	"""The records of acl_seen in a log: a dict of bytes for each scan.
+
+	A scan begins with the first of the VARIABLES that is recorded.
+	"""
+	scans = []
+	first = None
+	# In -bh's output the log lines stand between debugging output.
+	lines = re.compile(r"^(?:LOG:|\d{4}-).* seen (spam_\w+) (\d+) ?(\S*)$", re.M)
+	for name, number, data in lines.findall(log):
+		first = first or name
+		if name == first:
+			scans.append({})
+		scans[-1].setdefault(name, []).append((int(number), data))
+	return [{name: base64.b64decode("".join(d for _, d in sorted(parts))) for name, parts in scan.items()}
+	        for scan in scans]
+
+
+class Exim(process.Party):
+	"""Exim with spamd_address as given; start() starts its daemon on port.
+
+	acl_data, acl_rcpt, acl_not_smtp: bodies of ACLs (default: scan, record,
+	accept).  acls: further whole ACLs.  options: text for the main section,
+	where `name = value` replaces the harness's line of that name.  macros:
+	text above it.  hosts: {address: name} is all that DNS knows; without
+	it Exim looks up no host names.
+	"""
+
+	def __init__(self, folder, spamd_address="127.0.0.1 783", acl_data=SCAN, acl_rcpt="accept",
+	             acl_not_smtp=None, acls="", options="", macros="", hosts=None):
+		super().__init__("exim", folder)
+		if os.environ.get("EXIM"):
+			self.program = pathlib.Path(os.environ["EXIM"]).resolve()
+			self.groups = []
+		else:
+			group = packages.need("exim")
+			self.program, self.groups = group.path("usr/sbin/exim4"), [group]
+		self.port = process.free_port()
+		self.conf = self.dir / "exim.conf"
+		for name in ("spool", "log", "delivered"):
+			process.sub_dir(self.dir, name)
+		self.users = process.fake_users(self.dir, "Debian-exim", "exim", "mailnull")
+		self.dns = process.fake_dns(self.dir, hosts or {})
+		self.known = self._known_options()
+		uid, gid = process.server_ids()
+		variables = [v for v in VARIABLES if v != "spam_action" or self.has_spam_action()]
+		words = {"uid": uid, "gid": gid, "program": self.program, "dir": self.dir, "mark": process.MARK,
+		         "port": self.port, "spamd_address": spamd_address,
+		         "host_lookup": "*" if hosts else "", "acl_rcpt": acl_rcpt.strip(),
+		         "acl_data": acl_data.strip(), "acl_not_smtp": (acl_not_smtp or acl_data).strip(),
+		         "acl_seen": _acl_seen(variables), "acls": acls}
+		self.conf.write_text(macros + "\n" + self._main(OPTIONS.format(**words), options)
+		                     + SECTIONS.format(**words))
+
+	def _main(self, defaults, options):
+		"""The main section: what this Exim knows, and the test's own lines."""
+		replaced = set(re.findall(r"^\s*(\w+)\s*=", options, re.M))
+		lines = []
+		for line in defaults.splitlines():
+			name = line.split(" =")[0]
+			if name and name in self.known and name not in replaced:
+				lines.append(line)
+		return "\n".join(lines) + "\n" + options + "\n"
+
+	def _known_options(self):
+		(self.dir / "probe.conf").write_text(f"spool_directory = {self.dir}/spool\n"
+		                                     f"log_file_path = {self.dir}/log/probe-%slog\n")
+		out = self._exim("-bP", conf="probe.conf").stdout.decode(errors="replace")
+		names = {re.sub(r"^no_", "", line.split()[0]) for line in out.splitlines() if line.strip()}
+		if "spool_directory" not in names:
+			raise packages.Unavailable(f"{self.program} does not run here: {out[-300:]}")
+		# -bP leaves out what only its own user may see on some releases.
+		return names | {"exim_user", "exim_group", "exim_path", "log_file_path", "spamd_address"}
+
+	def has_spam_action(self):
+		"""Does this Exim have $spam_action?"""
+		return self.expand("${if def:spam_action{}{}}", conf="probe.conf").returncode == 0
+
+	def environment(self):
+		return process.environment(self.groups, self.users, self.dns)
+
+	def _exim(self, *arguments, stdin=b"", conf="exim.conf"):
+		return subprocess.run([str(self.program), "-C", str(self.dir / conf), *arguments], input=stdin,
+		                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.dir,
+		                      env=self.environment(), timeout=process.PATIENCE * 3, **process.run_as())
+
+	def expand(self, text, conf="exim.conf"):
+		"""Run of `exim -be text`; the exit code tells whether it expands."""
+		done = self._exim("-be", text, conf=conf)
+		if b"Failed: " in done.stdout:
+			done.returncode = 1
+		return done
+
+	def version(self):
+		"""Release as a tuple, (4, 96); None where it does not say."""
+		found = re.search(rb"Exim version (\d+)\.(\d+)", self._exim("-bV", conf="probe.conf").stdout)
+		return found and (int(found[1]), int(found[2]))
+
+	def start(self):
+		self.spawn([self.program, "-C", self.conf, "-bdf"], self.environment())
+		self.await_ready(self._answers)
+		return self
+
+	def _answers(self):
+		try:
+			smtp.Smtp(self.port, helo=None).close()
+			return True
+		except (OSError, AssertionError):
+			return False
+
+	# Mail in.
+
+	def connect(self, **options):
+		"""An smtp.Smtp connection; host="::1" for IPv6, source=, helo= …"""
+		return smtp.Smtp(self.port, **options)
+
+	def send(self, message, **options):
+		"""One message in a connection of its own; Exim's last reply."""
+		with self.connect() as connection:
+			return connection.send(message, **options)
+
+	def submit(self, message, sender, *recipients):
+		"""Local submission, without SMTP; returns the message id."""
+		before = set(self.queue())
+		done = self._exim("-oi", "-f", sender, "--", *recipients, stdin=message)
+		assert done.returncode == 0, done.stdout
+		new = set(self.queue()) - before
+		assert len(new) == 1, f"{len(new)} new messages: {done.stdout}"
+		return new.pop()
+
+	def dialogue(self, mode, *lines, arguments=()):
+		"""Run `exim -bs` or `-bh ADDRESS` on these lines; all its output."""
+		text = "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape")
+		return self._exim(*mode.split(), *arguments, stdin=text).stdout.decode(errors="replace")
+
+	# What became of it.
+
+	def queue(self):
+		"""Ids of the messages in the queue."""
+		return [f.name[:-2] for f in (self.dir / "spool" / "input").glob("*-H")]
+
+	def delivered(self, message_id):
+		"""Deliver a message of the queue; it, parsed (its headers as str)."""
+		return email.message_from_bytes(self.delivered_bytes(message_id), policy=email.policy.compat32)
+
+	def delivered_bytes(self, message_id):
+		path = self.dir / "delivered" / message_id
+		if not path.exists():
+			done = self._exim("-M", message_id)
+			assert path.exists(), f"{message_id} was not delivered: {done.stdout.decode()}"
+		return path.read_bytes()
+
+	def seen(self):
+		"""Exim's variables after each scan so far: dicts of bytes."""
+		return parse_seen(self.main_log())
+
+	def main_log(self):
+		path = self.dir / "log" / "mainlog"
+		return path.read_text(errors="replace") if path.exists() else ""
+
+	def panic_log(self):
+		path = self.dir / "log" / "paniclog"
+		return path.read_text(errors="replace") if path.exists() else ""
+
+	def logs(self):
+		return [*super().logs(), *((f"exim {name}", self.dir / "log" / name)
+		                           for name in ("mainlog", "rejectlog", "paniclog"))]

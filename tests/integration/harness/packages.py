@@ -1,0 +1,192 @@
+"""Programs that the tests need from outside, unpacked and never installed.
+
+A group is one program with those of its dependencies that this machine lacks.
+Its Debian packages are downloaded with apt's own tools and unpacked with
+dpkg-deb into a folder of their own; nothing is configured and no maintainer
+script runs.  Libraries are found through LD_LIBRARY_PATH.
+
+The folder is .test-deps/ in the source tree, or $TEST_DEPS.  It is filled once
+and used again; remove it to download anew.
+"""
+
+import fcntl
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SOURCE_TREE = pathlib.Path(__file__).resolve().parents[3]
+
+# group: (packages, file whose presence proves the group is whole)
+GROUPS = {
+	"exim": (["exim4-daemon-heavy"], "usr/sbin/exim4"),
+	"rspamd": (["rspamd"], "usr/bin/rspamd"),
+	"spamc": (["spamc"], "usr/bin/spamc"),
+	"redis": (["redis-server"], "usr/bin/redis-server"),
+	"wrappers": (["libnss-wrapper", "libresolv-wrapper"], None),
+	"postfix": (["postfix", "postfix-pcre"], "usr/sbin/postfix"),
+}
+
+_ready = {}
+
+
+class Unavailable(unittest.SkipTest):
+	"""A program from outside cannot be had; the text says why.
+
+	A test that raises it, or whose class does, counts as skipped.
+	"""
+
+
+class Group:
+	"""An unpacked group.  root is the folder that holds its usr/, etc/ …"""
+
+	def __init__(self, name, root):
+		self.name = name
+		self.root = pathlib.Path(root)
+
+	def path(self, relative):
+		"""Absolute path of one of the group's files; it must exist."""
+		path = self.root / relative
+		if not path.exists():
+			raise Unavailable(f"{path} is not in the packages of {self.name}")
+		return path
+
+	def library_path(self):
+		"""Folders with the group's shared libraries, for LD_LIBRARY_PATH."""
+		folders = {p.parent for p in self.root.rglob("lib*.so*") if p.is_file()}
+		return ":".join(sorted(str(f) for f in folders))
+
+
+def progress(text):
+	print(f"test-deps: {text}", file=sys.stderr, flush=True)
+
+
+def _traversable(path):
+	"""Can every user reach path?  Servers that root starts run as another."""
+	return all(p.stat().st_mode & stat.S_IXOTH for p in [path, *path.parents] if p.exists())
+
+
+def deps_dir():
+	"""The folder that holds the groups."""
+	if os.environ.get("TEST_DEPS"):
+		return pathlib.Path(os.environ["TEST_DEPS"]).resolve()
+	if os.geteuid() != 0 or _traversable(SOURCE_TREE):
+		return SOURCE_TREE / ".test-deps"
+	# The source tree is closed to other users (say, below /root).
+	path = pathlib.Path("/var/cache/exim-rspamd-test-deps")
+	path.mkdir(mode=0o755, exist_ok=True)
+	return path
+
+
+def need(name):
+	"""The Group called name, fetched if need be.  Raises Unavailable."""
+	if name not in _ready:
+		try:
+			_ready[name] = _prepare(name)
+		except (Unavailable, OSError) as why:
+			_ready[name] = Unavailable(f"{name}: {why}")
+	if isinstance(_ready[name], Unavailable):
+		raise _ready[name]
+	return _ready[name]
+
+
+def _prepare(name):
+	base = deps_dir()
+	base.mkdir(parents=True, exist_ok=True)
+	with open(base / "lock", "w") as lock:
+		fcntl.flock(lock, fcntl.LOCK_EX)
+		root = base / name
+		if root.exists() and not _missing_libraries(Group(name, root)):
+			return Group(name, root)
+		if root.exists():
+			progress(f"{name} lacks libraries that this machine had before; fetching it again")
+			shutil.rmtree(root)
+		_fetch(name, base, root)
+		missing = _missing_libraries(Group(name, root))
+		if missing:
+			raise Unavailable(f"libraries are missing: {', '.join(missing)}")
+		return Group(name, root)
+
+
+def _missing_libraries(group):
+	program = GROUPS[group.name][1]
+	if not program:
+		return []
+	env = dict(os.environ, LD_LIBRARY_PATH=group.library_path())
+	try:
+		out = subprocess.run(["ldd", str(group.path(program))], env=env, text=True,
+		                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+	except Unavailable:
+		return [program]
+	return [line.split()[0] for line in out.splitlines() if "not found" in line]
+
+
+def _fetch(name, base, root):
+	if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+		raise Unavailable("needs apt-get and dpkg-deb (Debian or Ubuntu)")
+	packages = GROUPS[name][0]
+	with tempfile.TemporaryDirectory(prefix="fetch-", dir=base) as work:
+		os.chmod(work, 0o755)
+		debs = pathlib.Path(work, "debs")
+		debs.mkdir()
+		try:
+			_download(packages, debs, [])
+		except Unavailable as first:
+			# The machine's lists are absent or old: fetch our own,
+			# which needs no rights and changes nothing outside.
+			progress(f"{first}; fetching the package lists")
+			_download(packages, debs, _own_lists(base))
+		tree = pathlib.Path(work, "root")
+		tree.mkdir(mode=0o755)
+		for deb in sorted(debs.glob("*.deb")):
+			_run(["dpkg-deb", "-x", str(deb), str(tree)])
+		_drop_special_modes(tree)
+		tree.rename(root)
+	progress(f"{name} is in {root}")
+
+
+def _download(packages, debs, options):
+	"""Download packages and those dependencies that are not installed."""
+	apt = ["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
+	       "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *options]
+	plan = _run([*apt, "-s", "--no-install-recommends", "install", *packages])
+	names = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
+	names.update(packages)
+	progress(f"downloading {' '.join(sorted(names))}")
+	_run([*apt, "-q", "download", *sorted(names)], cwd=debs)
+
+
+def _own_lists(base):
+	lists = base / "lists"
+	(lists / "partial").mkdir(parents=True, exist_ok=True)
+	options = ["-o", f"Dir::State::Lists={lists}"]
+	_run(["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
+	      "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *options,
+	      "-q", "--error-on=any", "update"])
+	return options
+
+
+def _drop_special_modes(tree):
+	"""No set-uid program may lie about, and every user may read the files."""
+	for folder, _, files in os.walk(tree):
+		for path in [folder, *(os.path.join(folder, f) for f in files)]:
+			if os.path.islink(path):
+				continue
+			mode = os.stat(path).st_mode
+			run = 0o111 if os.path.isdir(path) or mode & 0o100 else 0
+			os.chmod(path, (stat.S_IMODE(mode) & 0o777) | 0o444 | run | stat.S_IWUSR)
+
+
+def _run(command, **options):
+	done = subprocess.run(command, text=True, errors="replace", stdin=subprocess.DEVNULL,
+	                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+	                      env=dict(os.environ, LC_ALL="C"), **options)
+	if done.returncode != 0:
+		lines = [line for line in done.stdout.splitlines() if line.startswith(("E:", "dpkg"))]
+		why = "; ".join(lines) or done.stdout.strip()[-300:] or f"exit code {done.returncode}"
+		raise Unavailable(f"{command[0]} failed: {why}")
+	return done.stdout

@@ -1,0 +1,163 @@
+"""A real rspamd with the configuration of tests/rspamd."""
+
+import http.client
+import json
+import socket
+import threading
+
+from . import packages, process
+
+CONFIGURATION = packages.SOURCE_TREE / "tests" / "rspamd"
+
+
+class MuteListener:
+	"""A port that accepts connections and never says a word."""
+
+	def __init__(self):
+		self.socket = socket.create_server(("127.0.0.1", 0))
+		self.port = self.socket.getsockname()[1]
+		self.accepted = []
+		threading.Thread(target=self._run, daemon=True).start()
+
+	def _run(self):
+		while True:
+			try:
+				self.accepted.append(self.socket.accept()[0])
+			except OSError:
+				return
+
+	def close(self):
+		# shutdown() wakes the thread; close() alone would not.
+		for sock in [self.socket, *self.accepted]:
+			try:
+				sock.shutdown(socket.SHUT_RDWR)
+			except OSError:
+				pass
+			sock.close()
+
+
+class Rspamd(process.Party):
+	"""rspamd on free ports.  start() returns when it answers.
+
+	normal, controller, proxy: ports on 127.0.0.1; unix: socket of the normal
+	worker; url: of the normal worker.  redis: port of a redis-server, for
+	learning.  extra: more configuration, as text.
+	"""
+
+	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra=""):
+		super().__init__("rspamd", folder)
+		self.group = packages.need("rspamd")
+		self.share = self.group.path("usr/share/rspamd")
+		self.mute = MuteListener()
+		self.normal, self.controller, self.proxy = (process.free_port() for _ in range(3))
+		self.url = f"http://127.0.0.1:{self.normal}"
+		self.unix = self.dir / "run" / "normal.sock"
+		self.seen_file = self.dir / "seen.jsonl"
+		for name in ("run", "db", "log"):
+			process.sub_dir(self.dir, name)
+		words = {"DIR": self.dir, "SHARE": self.share, "CACHE": process.run_dir("rspamd-cache"), "MUTE": self.mute.port,
+		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
+		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
+		         "EXTRA": extra}
+		if redis:
+			words["EXTRA"] += f'\n.include "{self.dir}/bayes.inc"\n'
+		for name in ("rspamd.conf", "rspamd.lua", "bayes.inc"):
+			text = (CONFIGURATION / name).read_text()
+			for word, value in words.items():
+				text = text.replace(f"@{word}@", str(value))
+			(self.dir / name).write_text(text)
+		self.users = process.fake_users(self.dir, "_rspamd")
+
+	def start(self):
+		share = str(self.share)
+		places = {"SHAREDIR": share, "RULESDIR": f"{share}/rules", "LUALIBDIR": f"{share}/lualib",
+		          "PLUGINSDIR": f"{share}/plugins", "WWWDIR": f"{share}/www",
+		          "CONFDIR": str(self.dir), "LOCAL_CONFDIR": str(self.dir), "DBDIR": f"{self.dir}/db",
+		          "RUNDIR": f"{self.dir}/run", "LOGDIR": f"{self.dir}/log",
+		          "RSPAMD_LIBDIR": str(self.group.root / "usr/lib/rspamd")}
+		env = process.environment([self.group], self.users, extra=places)
+		self.spawn([self.group.path("usr/bin/rspamd"), "-f", "-c", self.dir / "rspamd.conf",
+		            *(f"--var={name}={value}" for name, value in places.items())], env)
+		self.await_ready(self.ping)
+		return self
+
+	def ping(self):
+		"""Do both scanning workers and the controller answer?"""
+		for port in (self.normal, self.controller, self.proxy):
+			try:
+				status, body = self.http("GET", "/ping", port=port, timeout=2)
+			except (OSError, http.client.HTTPException):
+				return False
+			if status != 200 or not body.startswith(b"pong"):
+				return False
+		return True
+
+	def http(self, method, path, body=None, headers=None, port=None, timeout=30):
+		"""(status, body) of one request, as a client without the shim has it."""
+		connection = http.client.HTTPConnection("127.0.0.1", port or self.normal, timeout=timeout)
+		try:
+			connection.request(method, path, body, headers or {})
+			reply = connection.getresponse()
+			return reply.status, reply.read()
+		finally:
+			connection.close()
+
+	def scan(self, message, headers=None):
+		"""rspamd's own verdict on message (bytes), parsed."""
+		return json.loads(self.http("POST", "/checkv2", message, headers)[1])
+
+	def seen(self):
+		"""What rspamd was told of each message since the last call: dicts.
+
+		Keys: ip from rcpt helo hostname user queue_id (None where
+		unknown), headers (the request headers of a fixed list, by
+		name), size and sha256 of the message, test_id, message_id.
+		"""
+		if not self.seen_file.exists():
+			return []
+		text = self.seen_file.read_text(errors="surrogateescape")
+		self.seen_file.write_text("")
+		keys = ("ip", "from", "helo", "hostname", "user", "queue_id", "test_id", "message_id")
+		return [{**dict.fromkeys(keys), **json.loads(line)} for line in text.splitlines()]
+
+	def await_seen(self, count=1):
+		"""As seen(), but waits for count records: they come after the reply."""
+		found = []
+
+		def more():
+			found.extend(self.seen())
+			return len(found) >= count
+		process.wait_until(more, f"rspamd recorded {count} messages")
+		return found
+
+	def stop(self):
+		code = super().stop()
+		self.mute.close()
+		return code
+
+	def logs(self):
+		return [*super().logs(), ("rspamd log", self.dir / "log" / "rspamd.log")]
+
+
+class Redis(process.Party):
+	"""redis-server on a free port, without persistence."""
+
+	def __init__(self, folder):
+		super().__init__("redis", folder)
+		self.group = packages.need("redis")
+		self.port = process.free_port()
+
+	def start(self):
+		self.spawn([self.group.path("usr/bin/redis-server"), "--port", self.port, "--bind", "127.0.0.1",
+		            "--save", "", "--appendonly", "no", "--dir", self.dir],
+		           process.environment([self.group]))
+		self.await_ready(self._answers)
+		return self
+
+	def _answers(self):
+		try:
+			with socket.create_connection(("127.0.0.1", self.port), timeout=2) as sock:
+				sock.sendall(b"PING\r\n")
+				return sock.recv(16).startswith(b"+PONG")
+		except OSError:
+			return False
