@@ -15,6 +15,8 @@
  * return in a quoted local part).  They are not refused here: a client could
  * then hide its address by writing one.  They become '?' in the copy.
  */
+#include "config.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -25,6 +27,7 @@
 #include <string.h>
 
 #include "envelope.h"
+#include "text.h"
 
 /* A part of the caller's bytes; the readers below take it from its front. */
 struct slice {
@@ -58,8 +61,7 @@ struct seen {
 struct envelope *
 envelope_new(void)
 {
-
-	return (calloc(1, sizeof(struct envelope)));
+	return calloc(1, sizeof(struct envelope));
 }
 
 /* Frees what E owns and makes it empty. */
@@ -83,7 +85,6 @@ reset(struct envelope *e)
 void
 envelope_free(struct envelope *e)
 {
-
 	if (e == NULL)
 		return;
 	reset(e);
@@ -93,23 +94,7 @@ envelope_free(struct envelope *e)
 static bool
 is_control(unsigned char c)
 {
-
-	return (c < 0x20 || c == 0x7f);
-}
-
-/* A string of the LEN bytes at P, control bytes as '?'; NULL without memory. */
-static char *
-clean_copy(const char *p, size_t len)
-{
-	char *copy;
-	size_t i;
-
-	if ((copy = malloc(len + 1)) == NULL)
-		return (NULL);
-	for (i = 0; i < len; i++)
-		copy[i] = is_control((unsigned char)p[i]) ? '?' : p[i];
-	copy[len] = '\0';
-	return (copy);
+	return c < 0x20 || c == 0x7f;
 }
 
 int
@@ -117,11 +102,11 @@ envelope_set(char **field, const char *value, size_t len)
 {
 	char *copy;
 
-	if ((copy = clean_copy(value, len)) == NULL)
-		return (-1);
+	if ((copy = text_dup_clean(value, len)) == NULL)
+		return -1;
 	free(*field);
 	*field = copy;
-	return (0);
+	return 0;
 }
 
 int
@@ -133,16 +118,16 @@ envelope_add_rcpt(struct envelope *e, const char *addr, size_t len)
 	/* The array is full whenever its use is 0 or a power of two. */
 	if ((n & (n - 1)) == 0) {
 		if (n > SIZE_MAX / 2 / sizeof(*grown))
-			return (-1);
+			return -1;
 		grown = realloc(e->rcpt, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
 		if (grown == NULL)
-			return (-1);
+			return -1;
 		e->rcpt = grown;
 	}
-	if ((copy = clean_copy(addr, len)) == NULL)
-		return (-1);
+	if ((copy = text_dup_clean(addr, len)) == NULL)
+		return -1;
 	e->rcpt[e->nrcpt++] = copy;
-	return (0);
+	return 0;
 }
 
 /* ---- reading a slice from its front ---- */
@@ -150,7 +135,6 @@ envelope_add_rcpt(struct envelope *e, const char *addr, size_t len)
 static void
 advance(struct slice *s, size_t n)
 {
-
 	s->p += n;
 	s->len -= n;
 }
@@ -158,22 +142,19 @@ advance(struct slice *s, size_t n)
 static bool
 next_is(const struct slice *s, char c)
 {
-
-	return (s->len > 0 && s->p[0] == c);
+	return s->len > 0 && s->p[0] == c;
 }
 
 static bool
 equal(const struct slice *a, const struct slice *b)
 {
-
-	return (a->len == b->len && memcmp(a->p, b->p, a->len) == 0);
+	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
 }
 
 static bool
 equals_text(const struct slice *s, const char *text)
 {
-
-	return (s->len == strlen(text) && memcmp(s->p, text, s->len) == 0);
+	return s->len == strlen(text) && memcmp(s->p, text, s->len) == 0;
 }
 
 /* Takes TEXT, or nothing. */
@@ -183,33 +164,31 @@ take(struct slice *s, const char *text)
 	size_t n = strlen(text);
 
 	if (s->len < n || memcmp(s->p, text, n) != 0)
-		return (false);
+		return false;
 	advance(s, n);
-	return (true);
+	return true;
 }
 
 /* Takes all bytes of a class, at least one, as *WORD; or nothing. */
 static bool
 take_word(struct slice *s, bool (*class)(unsigned char), struct slice *word)
 {
-
 	*word = *s;
 	word->len = 0;
 	while (word->len < s->len && class((unsigned char)s->p[word->len]))
 		word->len++;
 	advance(s, word->len);
-	return (word->len > 0);
+	return word->len > 0;
 }
 
-/* Takes TEXT off the end, or nothing. */
+/* Takes C off the end, or nothing. */
 static bool
 take_end(struct slice *s, char c)
 {
-
 	if (s->len == 0 || s->p[s->len - 1] != c)
-		return (false);
+		return false;
 	s->len--;
-	return (true);
+	return true;
 }
 
 /* Takes PREFIX and the line after it, without its line feed, as *LINE. */
@@ -220,14 +199,14 @@ take_line(struct slice *s, const char *prefix, struct slice *line)
 	const char *lf;
 
 	if (memcmp(s->p, prefix, s->len < n ? s->len : n) != 0)
-		return (SCAN_BAD);
+		return SCAN_BAD;
 	if (s->len < n ||
 	    (lf = memchr(s->p + n, '\n', s->len - n)) == NULL)
-		return (SCAN_MORE);
+		return SCAN_MORE;
 	line->p = s->p + n;
 	line->len = (size_t)(lf - line->p);
 	advance(s, n + line->len + 1);
-	return (SCAN_OK);
+	return SCAN_OK;
 }
 
 /* ---- classes of bytes; not isalnum(), which knows locales ---- */
@@ -235,76 +214,66 @@ take_line(struct slice *s, const char *prefix, struct slice *line)
 static bool
 is_digit(unsigned char c)
 {
-
-	return (c >= '0' && c <= '9');
+	return c >= '0' && c <= '9';
 }
 
 static bool
 is_alnum(unsigned char c)
 {
-
-	return (is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
+	return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
 static bool
 is_one_of(unsigned char c, const char *set)
 {
-
-	return (c != '\0' && strchr(set, c) != NULL);
+	return c != '\0' && strchr(set, c) != NULL;
 }
 
 /* Of an address literal, before it is looked at more closely. */
 static bool
 is_ip(unsigned char c)
 {
-
-	return (is_digit(c) || (c >= 'A' && c <= 'F') ||
-	    (c >= 'a' && c <= 'f') || is_one_of(c, ".:"));
+	return is_digit(c) || (c >= 'A' && c <= 'F') ||
+	    (c >= 'a' && c <= 'f') || is_one_of(c, ".:");
 }
 
 /* What Exim takes for a host name (dns_check_names_pattern). */
 static bool
 is_host(unsigned char c)
 {
-
-	return (is_alnum(c) || is_one_of(c, "._-/"));
+	return is_alnum(c) || is_one_of(c, "._-/");
 }
 
 /* Of an unquoted local user's name, as Exim decides what needs no quotes. */
 static bool
 is_ident(unsigned char c)
 {
-
-	return (is_alnum(c) || is_one_of(c, "!#$%&'*+-/=?^_`{|}~."));
+	return is_alnum(c) || is_one_of(c, "!#$%&'*+-/=?^_`{|}~.");
 }
 
 /* A protocol, version or cipher: names that the program or its owner chose. */
 static bool
 is_name(unsigned char c)
 {
-
-	return (is_alnum(c) || is_one_of(c, "._+:/-"));
+	return is_alnum(c) || is_one_of(c, "._+:/-");
 }
 
 static bool
 is_atom(unsigned char c)
 {
-
-	return (!is_control(c) && !is_one_of(c, " ()<>@,;:\\\".[]"));
+	return !is_control(c) && !is_one_of(c, " ()<>@,;:\\\".[]");
 }
 
 static bool
 is_domain(unsigned char c)
 {
-
-	return (is_alnum(c) || c >= 0x80 || is_one_of(c, "._-"));
+	return is_alnum(c) || c >= 0x80 || is_one_of(c, "._-");
 }
 
 static bool
 is_not_space(unsigned char c)
 {
-
-	return (c != ' ');
+	return c != ' ';
 }
 
 /* ---- addresses ---- */
@@ -319,9 +288,9 @@ take_quoted(struct slice *s)
 		if (s->p[i] == '\\')
 			i++;
 	if (i >= s->len)
-		return (false);
+		return false;
 	advance(s, i + 1);
-	return (true);
+	return true;
 }
 
 /*
@@ -336,9 +305,9 @@ take_atom(struct slice *s)
 	for (;;) {
 		(void)take_word(s, is_atom, &word);
 		if (!next_is(s, '\\'))
-			return (true);
+			return true;
 		if (s->len < 2)
-			return (false);
+			return false;
 		advance(s, 2);
 	}
 }
@@ -350,9 +319,9 @@ take_local_part(struct slice *s)
 
 	do {
 		if (next_is(s, '"') ? !take_quoted(s) : !take_atom(s))
-			return (false);
+			return false;
 	} while (take(s, "."));
-	return (s->p > start);
+	return s->p > start;
 }
 
 /* Takes a domain or an address literal. */
@@ -362,22 +331,21 @@ take_domain(struct slice *s)
 	struct slice word;
 
 	if (!take(s, "["))
-		return (take_word(s, is_domain, &word));
+		return take_word(s, is_domain, &word);
 	if (!take(s, "IPv6:"))
 		(void)take(s, "IPv4:");
-	return (take_word(s, is_ip, &word) && take(s, "]"));
+	return take_word(s, is_ip, &word) && take(s, "]");
 }
 
 /* Takes an address as Exim stores it: no route, no comment, with a domain. */
 static bool
 take_address(struct slice *s, struct slice *address)
 {
-
 	*address = *s;
 	if (!take_local_part(s) || !take(s, "@") || !take_domain(s))
-		return (false);
+		return false;
 	address->len = (size_t)(s->p - address->p);
-	return (true);
+	return true;
 }
 
 /* ---- dates ---- */
@@ -386,14 +354,13 @@ take_address(struct slice *s, struct slice *address)
 static bool
 take_abbreviation(struct slice *s, const char *names)
 {
-
 	for (; *names != '\0'; names += 3) {
 		if (s->len >= 3 && memcmp(s->p, names, 3) == 0) {
 			advance(s, 3);
-			return (true);
+			return true;
 		}
 	}
-	return (false);
+	return false;
 }
 
 /* Takes a number of N digits from MIN to MAX. */
@@ -404,59 +371,54 @@ take_number(struct slice *s, size_t n, int min, int max)
 	size_t i;
 
 	if (s->len < n)
-		return (false);
+		return false;
 	for (i = 0; i < n; i++) {
 		if (!is_digit((unsigned char)s->p[i]))
-			return (false);
+			return false;
 		value = value * 10 + (s->p[i] - '0');
 	}
 	advance(s, n);
-	return (value >= min && value <= max);
+	return value >= min && value <= max;
 }
 
 static bool
 take_weekday(struct slice *s)
 {
-
-	return (take_abbreviation(s, "SunMonTueWedThuFriSat"));
+	return take_abbreviation(s, "SunMonTueWedThuFriSat");
 }
 
 static bool
 take_month(struct slice *s)
 {
-
-	return (take_abbreviation(s, "JanFebMarAprMayJunJulAugSepOctNovDec"));
+	return take_abbreviation(s, "JanFebMarAprMayJunJulAugSepOctNovDec");
 }
 
 static bool
 take_time(struct slice *s)
 {
-
-	return (take_number(s, 2, 0, 23) && take(s, ":") &&
+	return take_number(s, 2, 0, 23) && take(s, ":") &&
 	    take_number(s, 2, 0, 59) && take(s, ":") &&
-	    take_number(s, 2, 0, 60));
+	    take_number(s, 2, 0, 60);
 }
 
 /* Takes "Mon Nov 23 05:52:33 2026". */
 static bool
 take_mbox_date(struct slice *s)
 {
-
-	return (take_weekday(s) && take(s, " ") && take_month(s) &&
+	return take_weekday(s) && take(s, " ") && take_month(s) &&
 	    take(s, " ") && take_number(s, 2, 1, 31) && take(s, " ") &&
-	    take_time(s) && take(s, " ") && take_number(s, 4, 1970, 9999));
+	    take_time(s) && take(s, " ") && take_number(s, 4, 1970, 9999);
 }
 
 /* Takes "Mon, 23 Nov 2026 05:52:33 +0000". */
 static bool
 take_full_date(struct slice *s)
 {
-
-	return (take_weekday(s) && take(s, ", ") &&
+	return take_weekday(s) && take(s, ", ") &&
 	    take_number(s, 2, 1, 31) && take(s, " ") && take_month(s) &&
 	    take(s, " ") && take_number(s, 4, 1970, 9999) && take(s, " ") &&
 	    take_time(s) && take(s, " ") && (take(s, "+") || take(s, "-")) &&
-	    take_number(s, 2, 0, 15) && take_number(s, 2, 0, 59));
+	    take_number(s, 2, 0, 15) && take_number(s, 2, 0, 59);
 }
 
 /* ---- From_ and X-Envelope-* ---- */
@@ -470,10 +432,9 @@ take_full_date(struct slice *s)
 static bool
 read_from_line(struct slice line)
 {
-
-	return (take_local_part(&line) &&
+	return take_local_part(&line) &&
 	    (!take(&line, "@") || take_domain(&line)) &&
-	    take(&line, " ") && take_mbox_date(&line) && line.len == 0);
+	    take(&line, " ") && take_mbox_date(&line) && line.len == 0;
 }
 
 /* "a@x, b@y": counts them, and keeps the list to be read again. */
@@ -485,11 +446,11 @@ read_rcpts(struct slice line, struct seen *seen)
 	seen->rcpts = line;
 	do {
 		if (!take_address(&line, &address))
-			return (false);
+			return false;
 		if (seen->nrcpt++ == 0)
 			seen->rcpt = address;
 	} while (take(&line, ", "));
-	return (line.len == 0);
+	return line.len == 0;
 }
 
 /* All lines of Exim's that are no part of the mail. */
@@ -500,20 +461,20 @@ read_addresses(struct slice *s, struct seen *seen)
 	enum scan r;
 
 	if ((r = take_line(s, "From ", &line)) != SCAN_OK)
-		return (r);
+		return r;
 	if (!read_from_line(line))
-		return (SCAN_BAD);
+		return SCAN_BAD;
 
 	/* A null sender has no line. */
 	if ((r = take_line(s, "X-Envelope-From: <", &line)) == SCAN_MORE)
-		return (r);
+		return r;
 	if (r == SCAN_OK && !(take_address(&line, &seen->sender) &&
 	    equals_text(&line, ">")))
-		return (SCAN_BAD);
+		return SCAN_BAD;
 
 	if ((r = take_line(s, "X-Envelope-To: ", &line)) != SCAN_OK)
-		return (r);
-	return (read_rcpts(line, seen) ? SCAN_OK : SCAN_BAD);
+		return r;
+	return read_rcpts(line, seen) ? SCAN_OK : SCAN_BAD;
 }
 
 /* ---- Received ---- */
@@ -527,11 +488,11 @@ take_client_ip(struct slice *s, struct seen *seen)
 
 	if (!take(s, "[") || !take_word(s, is_ip, &seen->ip) ||
 	    !take(s, "]") || seen->ip.len >= sizeof(text))
-		return (false);
+		return false;
 	memcpy(text, seen->ip.p, seen->ip.len);
 	text[seen->ip.len] = '\0';
 	seen->ipv6 = memchr(text, ':', seen->ip.len) != NULL;
-	return (inet_pton(seen->ipv6 ? AF_INET6 : AF_INET, text, binary) == 1);
+	return inet_pton(seen->ipv6 ? AF_INET6 : AF_INET, text, binary) == 1;
 }
 
 static bool
@@ -539,7 +500,7 @@ take_port(struct slice *s)
 {
 	struct slice digits;
 
-	return (take_word(s, is_digit, &digits) && digits.len <= 5);
+	return take_word(s, is_digit, &digits) && digits.len <= 5;
 }
 
 /* Finds TEXT in S; false if it is not there. */
@@ -551,10 +512,10 @@ find(const struct slice *s, const char *text, size_t *at)
 	for (i = 0; i + n <= s->len; i++) {
 		if (memcmp(s->p + i, text, n) == 0) {
 			*at = i;
-			return (true);
+			return true;
 		}
 	}
-	return (false);
+	return false;
 }
 
 /*
@@ -585,25 +546,25 @@ read_unnamed_client(struct slice s, struct seen *seen)
 	bool port;
 
 	if (!take_client_ip(&s, seen))
-		return (false);
+		return false;
 	if (s.len == 0)
-		return (true);
+		return true;
 	if (!take(&s, " (") || !take_end(&s, ')'))
-		return (false);
+		return false;
 	port = take(&s, "port=");
 	if (port) {
 		if (!take_port(&s))
-			return (false);
+			return false;
 		if (s.len == 0)
-			return (true);
+			return true;
 		if (!take(&s, " "))
-			return (false);
+			return false;
 	}
 	if (take(&s, "helo=")) {
 		read_helo(s, seen);
-		return (true);
+		return true;
 	}
-	return (take(&s, "ident="));
+	return take(&s, "ident=");
 }
 
 /*
@@ -616,61 +577,342 @@ read_named_client(struct slice s, bool folded, struct seen *seen)
 	size_t at;
 
 	if (!take(&s, "(") || !take_end(&s, ')') || !take_client_ip(&s, seen))
-		return (false);
+		return false;
 	if (take(&s, ":") && !take_port(&s))
-		return (false);
+		return false;
 	if (folded) {
 		if (!take(&s, " helo=") || !find(&s, " ident=", &at))
-			return (false);
+			return false;
 		read_helo(s, seen);
-		return (true);
+		return true;
 	}
 	if (take(&s, " helo=")) {
 		seen->helo_shown = true;
 		seen->helo = s;
-		return (true);
+		return true;
 	}
-	return (s.len == 0 || take(&s, " ident="));
+	return s.len == 0 || take(&s, " ident=");
 }
 
 /* "(helo=HELO)" of mail without a client's address. */
 static bool
 read_local_helo(struct slice s, struct seen *seen)
 {
-
 	if (!take(&s, "(helo=") || !take_end(&s, ')'))
-		return (false);
+		return false;
 	seen->helo_shown = true;
 	seen->helo = s;
-	return (true);
+	return true;
+}
+
+/* A local user's name, in quotes where it needs them. */
+static bool
+is_local_user(struct slice s)
+{
+	struct slice word;
+
+	if (next_is(&s, '"'))
+		return take_quoted(&s) && s.len == 0;
+	return take_word(&s, is_ident, &word) && s.len == 0;
+}
+
+static bool
+is_host_name(struct slice s)
+{
+	struct slice word;
+
+	return take_word(&s, is_host, &word) && s.len == 0;
 }
 
 /*
- * What follows "from ": a client, or a local user.  *LINE is then the line
- * from "by " on, which for a local user may be the same line.
+ * What follows "from ": a client's address, its verified name, or a local
+ * user.  Leaves in *LINE the text from "by " on: of the same line for a user
+ * without HELO, else of the next.
  */
 static enum scan
 read_from(struct slice *s, struct slice *line, struct seen *seen)
 {
-	struct slice host, user, rest = *line, word;
+	struct slice name = *line, word;
 	enum scan r;
 
 	if (next_is(line, '[')) {
 		if (!read_unnamed_client(*line, seen))
-			return (SCAN_BAD);
-		return (take_line(s, "\t", line));
+			return SCAN_BAD;
+		return take_line(s, "\t", line);
 	}
 
-	/* A host name or, if not quoted, a user's. */
-	host = user = rest;
-	if (next_is(&rest, '"') ? !take_quoted(&rest) :
-	    !take_word(&rest, is_not_space, &word))
-		return (SCAN_BAD);
-	host.len = user.len = (size_t)(rest.p - host.p);
-	if (!next_is(&user, '"') &&
-	    take_word(&user, is_ident, &word) && user.len == 0)
-		user = host;
-	(void)user;
-	(void)r;
-	return (SCAN_BAD);
+	if (next_is(line, '"') ? !take_quoted(line) :
+	    !take_word(line, is_not_space, &word))
+		return SCAN_BAD;
+	name.len = (size_t)(line->p - name.p);
+
+	if (line->len == 0) {
+		if (!is_host_name(name))
+			return SCAN_BAD;
+		if ((r = take_line(s, "\t", line)) != SCAN_OK)
+			return r;
+		if (!read_named_client(*line, true, seen))
+			return SCAN_BAD;
+		seen->hostname = name;
+		return take_line(s, "\t", line);
+	}
+	if (!take(line, " "))
+		return SCAN_BAD;
+	if (line->len > 1 && memcmp(line->p, "([", 2) == 0) {
+		if (!is_host_name(name) ||
+		    !read_named_client(*line, false, seen))
+			return SCAN_BAD;
+		seen->hostname = name;
+		return take_line(s, "\t", line);
+	}
+	if (!is_local_user(name))
+		return SCAN_BAD;
+	if (!next_is(line, '('))
+		return SCAN_OK;
+	if (!read_local_helo(*line, seen))
+		return SCAN_BAD;
+	return take_line(s, "\t", line);
+}
+
+/*
+ * "by HOST with PROTOCOL TLS(Exim VERSION)", where TLS is empty or, to 4.92,
+ * "(CIPHER)" or, from 4.93 on, " (VERSION) tls CIPHER" of which one may be
+ * missing.  A line ends after the cipher.
+ */
+static enum scan
+read_by(struct slice *s, struct slice *line, struct seen *seen)
+{
+	struct slice word, ahead;
+	bool folded = false;
+	enum scan r;
+
+	if (!take(line, "by ") || !take_word(line, is_host, &word) ||
+	    !take(line, " "))
+		return SCAN_BAD;
+	if (take(line, "with ")) {
+		if (!take_word(line, is_name, &seen->protocol) ||
+		    !take(line, " "))
+			return SCAN_BAD;
+	} else
+		(void)take(line, " ");
+
+	ahead = *line;
+	if (take(line, " (") &&
+	    !(take_word(line, is_name, &word) && take(line, ")")))
+		return SCAN_BAD;
+	if (take(line, " tls ")) {
+		if (!take_word(line, is_name, &word))
+			return SCAN_BAD;
+		folded = true;
+	} else if (next_is(&ahead, '(') && !take(&ahead, "(Exim ")) {
+		if (!take(line, "(") || !take_word(line, is_name, &word) ||
+		    !take(line, ")"))
+			return SCAN_BAD;
+		folded = true;
+	}
+	if (folded) {
+		if (line->len != 0)
+			return SCAN_BAD;
+		if ((r = take_line(s, "\t", line)) != SCAN_OK)
+			return r;
+	}
+	return take(line, "(Exim ") && take_word(line, is_name, &word) &&
+	    take(line, ")") && line->len == 0 ? SCAN_OK : SCAN_BAD;
+}
+
+static bool
+take_base62(struct slice *s, size_t n)
+{
+	struct slice word;
+
+	return take_word(s, is_alnum, &word) && word.len == n;
+}
+
+/* Takes 1xVA4m-0004UG-OO, or from 4.97 on 1xVA4m-00000004UGx-1OOx. */
+static bool
+take_queue_id(struct slice *s, struct slice *id)
+{
+	struct slice old = *s;
+
+	*id = *s;
+	if (take_base62(&old, 6) && take(&old, "-") &&
+	    take_base62(&old, 6) && take(&old, "-") && take_base62(&old, 2))
+		*s = old;
+	else if (!take_base62(s, 6) || !take(s, "-") ||
+	    !take_base62(s, 11) || !take(s, "-") || !take_base62(s, 4))
+		return false;
+	id->len = (size_t)(s->p - id->p);
+	return true;
+}
+
+/* All after "(Exim VERSION)".  The addresses are those of X-Envelope-*. */
+static enum scan
+read_trailer(struct slice *s, struct seen *seen)
+{
+	struct slice line, address;
+	enum scan r;
+
+	if (seen->sender.len > 0) {
+		r = take_line(s, "\t(envelope-from <", &line);
+		if (r != SCAN_OK)
+			return r;
+		if (!take_address(&line, &address) ||
+		    !equal(&address, &seen->sender) ||
+		    !equals_text(&line, ">)"))
+			return SCAN_BAD;
+	}
+
+	if ((r = take_line(s, "\tid ", &line)) != SCAN_OK)
+		return r;
+	if (!take_queue_id(&line, &seen->queue_id))
+		return SCAN_BAD;
+	if (seen->nrcpt == 1) {
+		if (line.len != 0)
+			return SCAN_BAD;
+		if ((r = take_line(s, "\tfor ", &line)) != SCAN_OK)
+			return r;
+		if (!take_address(&line, &address) ||
+		    !equal(&address, &seen->rcpt))
+			return SCAN_BAD;
+	}
+
+	/* From 4.95 on the date has a line of its own. */
+	if (!take(&line, ";"))
+		return SCAN_BAD;
+	if (line.len == 0) {
+		if ((r = take_line(s, "\t", &line)) != SCAN_OK)
+			return r;
+	} else if (!take(&line, " "))
+		return SCAN_BAD;
+	return take_full_date(&line) && line.len == 0 ? SCAN_OK : SCAN_BAD;
+}
+
+static enum scan
+read_received(struct slice *s, struct seen *seen)
+{
+	struct slice line;
+	enum scan r;
+
+	if ((r = take_line(s, "Received: ", &line)) != SCAN_OK)
+		return r;
+	if (take(&line, "from "))
+		r = read_from(s, &line, seen);
+	else if (next_is(&line, '('))
+		r = read_local_helo(line, seen) ? take_line(s, "\t", &line) :
+		    SCAN_BAD;
+	if (r != SCAN_OK)
+		return r;
+	if ((r = read_by(s, &line, seen)) != SCAN_OK)
+		return r;
+	return read_trailer(s, seen);
+}
+
+/* ---- from what was seen to the envelope ---- */
+
+/* The protocol's name as it is without the marks that Exim puts before it. */
+static struct slice
+plain_protocol(struct slice s)
+{
+	/* Up to 4.91 each SMTPUTF8 mail of a connection adds one. */
+	while (take(&s, "utf8"))
+		continue;
+	(void)take(&s, "local-");
+	return s;
+}
+
+static bool
+is_authenticated(const struct seen *seen)
+{
+	struct slice s = plain_protocol(seen->protocol);
+
+	return equals_text(&s, "esmtpa") || equals_text(&s, "esmtpsa") ||
+	    equals_text(&s, "essmtpa");
+}
+
+static int
+set_slice(char **field, const struct slice *s)
+{
+	return s->len == 0 ? 0 : envelope_set(field, s->p, s->len);
+}
+
+/*
+ * Exim leaves the HELO out if it is the verified name or the address in
+ * brackets.  Only EHLO tells that there was one at all.
+ */
+static int
+set_helo(struct envelope *e, const struct seen *seen)
+{
+	char literal[INET6_ADDRSTRLEN + sizeof("[IPv6:]")] = "[";
+	struct slice s = plain_protocol(seen->protocol);
+
+	if (seen->helo_shown)
+		return set_slice(&e->helo, &seen->helo);
+	if (e->ip == NULL || !(take(&s, "esmtp") || take(&s, "essmtp")))
+		return 0;
+	if (seen->hostname.len > 0)
+		return set_slice(&e->helo, &seen->hostname);
+	if (seen->ipv6)
+		strcat(literal, "IPv6:");
+	strcat(literal, e->ip);
+	strcat(literal, "]");
+	return envelope_set(&e->helo, literal, strlen(literal));
+}
+
+static int
+set_addresses(struct envelope *e, const struct seen *seen)
+{
+	struct slice list = seen->rcpts, address;
+
+	if (envelope_set(&e->sender, seen->sender.p, seen->sender.len) != 0)
+		return -1;
+	do {
+		if (!take_address(&list, &address) ||
+		    envelope_add_rcpt(e, address.p, address.len) != 0)
+			return -1;
+	} while (take(&list, ", "));
+	return 0;
+}
+
+static int
+set_client(struct envelope *e, const struct seen *seen)
+{
+	e->authenticated = is_authenticated(seen);
+	if (set_slice(&e->ip, &seen->ip) != 0 ||
+	    set_slice(&e->hostname, &seen->hostname) != 0 ||
+	    set_slice(&e->queue_id, &seen->queue_id) != 0)
+		return -1;
+	return set_helo(e, seen);
+}
+
+enum envelope_result
+envelope_parse(const char *buf, size_t len, bool eom, struct envelope *e,
+    size_t *skip)
+{
+	struct slice s = { buf, len };
+	struct seen seen = { .nrcpt = 0 };
+	enum scan r;
+
+	*skip = 0;
+	if (s.len >= ENVELOPE_MAX) {
+		s.len = ENVELOPE_MAX;
+		eom = true;
+	}
+	if (s.len == 0)
+		return eom ? ENVELOPE_NONE : ENVELOPE_MORE;
+
+	r = read_addresses(&s, &seen);
+	if (r != SCAN_OK)
+		return r == SCAN_MORE && !eom ? ENVELOPE_MORE : ENVELOPE_NONE;
+	len = (size_t)(s.p - buf);
+	r = read_received(&s, &seen);
+	if (r == SCAN_MORE && !eom)
+		return ENVELOPE_MORE;
+
+	if (set_addresses(e, &seen) != 0 ||
+	    (r == SCAN_OK && set_client(e, &seen) != 0)) {
+		reset(e);
+		return ENVELOPE_NONE;
+	}
+	*skip = len;
+	return r == SCAN_OK ? ENVELOPE_FULL : ENVELOPE_ADDRESSES;
 }
