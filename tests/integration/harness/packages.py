@@ -139,7 +139,10 @@ def _fetch(name, base, root):
 			# The machine's lists are absent or old: fetch our own,
 			# which needs no rights and changes nothing outside.
 			progress(f"{first}; fetching the package lists")
-			_download(packages, debs, _own_lists(base))
+			try:
+				_download(packages, debs, _own_lists(base))
+			except Unavailable as second:
+				raise Unavailable(f"cannot be downloaded (no network?): {second}") from None
 		tree = pathlib.Path(work, "root")
 		tree.mkdir(mode=0o755)
 		for deb in sorted(debs.glob("*.deb")):
@@ -166,7 +169,7 @@ def _own_lists(base):
 	options = ["-o", f"Dir::State::Lists={lists}"]
 	_run(["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
 	      "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *options,
-	      "-q", "--error-on=any", "update"])
+	      "-q", "update"])
 	return options
 
 
@@ -187,6 +190,6 @@ def _run(command, **options):
 	                      env=dict(os.environ, LC_ALL="C"), **options)
 	if done.returncode != 0:
 		lines = [line for line in done.stdout.splitlines() if line.startswith(("E:", "dpkg"))]
-		why = "; ".join(lines) or done.stdout.strip()[-300:] or f"exit code {done.returncode}"
+		why = "".join(lines[:1]) or done.stdout.strip()[-300:] or f"exit code {done.returncode}"
 		raise Unavailable(f"{command[0]} failed: {why}")
 	return done.stdout
