@@ -19,14 +19,14 @@ CONF = packages.SOURCE_TREE / "exim-conf"
 MAIL = (b"From: Ann Author <sender@client.example>\nTo: user@mx.example\nSubject: Minutes of the meeting\n"
         b"Date: Mon, 5 Jan 2026 10:00:00 +0000\nMessage-ID: <minutes@client.example>\n\nHere they are.\n")
 
-EICAR_SYMBOLS = (("BAD_SUBJECT", 1.5, "Subject looks bad", ("opt1", "opt2")), ("MIME_GOOD", -0.1, "", ()))
+SYMBOLS = (("BAD_SUBJECT", 1.5, "Subject looks bad", ("opt1", "opt2")), ("MIME_GOOD", -0.1, "", ()))
 
 
 class Verdict:
 	"""One reply of rspamd-shim: RSPAMC or SPAMC, as the request asks."""
 
 	def __init__(self, action="no action", score=0.0, required=15.0, subject=None, messages=(), milter=(),
-	             symbols=EICAR_SYMBOLS, end="Report-End: complete"):
+	             symbols=SYMBOLS, end="Report-End: complete"):
 		self.action, self.score, self.required = action, score, required
 		self.subject, self.messages, self.milter, self.symbols, self.end = subject, messages, milter, symbols, end
 
