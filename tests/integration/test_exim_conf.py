@@ -4,6 +4,7 @@ The fake spamd gives rspamd-shim's replies, and some that the shim never gives.
 $EXIM may name another Exim, of any release from 4.70 on.
 """
 
+import email.header
 import functools
 import re
 import shutil
@@ -251,6 +252,525 @@ class ActionsBefore482(Actions, Case):
 
 class ActionsRspamd(Actions, Case):
 	mode = " variant=rspamd"
+
+
+
+# Replies without a verdict: what happened, and what spamd says.
+FAILURES = {
+	"an error": (b"SPAMD/1.0 75 Temporary failure: no answer from rspamd\r\n", b"RSPAMD/1.3 75 EX_TEMPFAIL no answer\r\n"),
+	"silence": (b"", b""),
+	"garbage": (b"HTTP/1.1 200 OK\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n{}"),
+}
+
+
+class NoVerdict:
+	def fail(self, how):
+		self.spamd.verdict = FAILURES[how]["rspamd" in self.mode]
+
+	def test_nothing_is_inherited(self):
+		party = self.exim()
+		with party.connect() as connection:
+			for how in FAILURES:
+				for action in "add header", "rewrite subject", "no action":
+					self.verdict(action, 7.0, subject="rewritten")
+					marked = party.delivered(connection.send(MAIL).message_id())
+					self.assertIn("X-Spam-Bar", self.marks(marked))
+					self.fail(how)
+					mail = party.delivered(connection.send(MAIL).message_id())
+					self.assertEqual(self.marks(mail), {})
+					self.assertEqual(mail["Subject"], "Minutes of the meeting")
+				for action, code in ("reject", 550), ("soft reject", 451):
+					self.verdict(action, 7.0)
+					self.assertEqual(connection.send(MAIL).code, code)
+					self.fail(how)
+					mail = party.delivered(connection.send(MAIL).message_id())
+					self.assertEqual(self.marks(mail), {})
+		log = party.main_log()
+		self.assertEqual(log.count("rspamd: not scanned: no answer from spamd_address"), 5 * len(FAILURES))
+		self.assertEqual(log.count("rspamd: action="), 5 * len(FAILURES))
+
+	def test_defers_where_told_so(self):
+		party = self.exim(macros="CHECK_SPAM_UNSCANNED = defer\n")
+		with party.connect() as connection:
+			self.verdict("add header", 7.0)
+			self.assertEqual(connection.send(MAIL).code, 250)
+			for how in FAILURES:
+				self.fail(how)
+				self.assertEqual(connection.send(MAIL).code, 451, how)
+			self.verdict("no action", 0.0, end=None)
+			self.assertEqual(connection.send(MAIL).code, 451)
+			self.verdict("no action", 0.0)
+			self.assertEqual(connection.send(MAIL).code, 250)
+
+	def test_spamd_is_down(self):
+		party = self.exim()
+		self.spamd.close()
+		self.assertEqual(self.marks(self.deliver(party)), {})
+		self.assertIn("rspamd: not scanned: no answer", party.main_log())
+
+	def test_report_that_is_not_whole(self):
+		party = self.exim()
+		whole = Verdict("reject", 20.0, symbols=SYMBOLS * 20).reply("rspamd" in self.mode)
+		mark = whole.index(b"Report-End: ")
+		self.assertEqual(self.send_raw(party, whole).code, 550)
+		for end in whole.index(b"Action: ") + 20, mark - 300, mark - 2, mark, mark + 5:
+			self.assertEqual(self.send_raw(party, whole[:end]).code, 250, whole[:end])
+		self.assertEqual(party.main_log().count("rspamd: not scanned: the report is not whole"), 5)
+
+	def send_raw(self, party, reply):
+		self.spamd.verdict = reply
+		return party.send(MAIL)
+
+	def test_report_that_says_what_it_left_out_is_whole(self):
+		self.verdict("reject", 20.0, end="Report-End: cut, 757 of 900 symbols left out")
+		self.assertEqual(self.exim().send(MAIL).code, 550)
+
+	def test_report_without_an_action(self):
+		party = self.exim()
+		for reply in Verdict("").reply("rspamd" in self.mode), Verdict().reply(False).replace(b"Action:", b"Fiction:"):
+			self.assertEqual(self.send_raw(party, reply).code, 250)
+		self.assertEqual(party.main_log().count("rspamd: not scanned"), 2)
+
+	def test_no_mark_can_be_forged_within_the_report(self):
+		"""What looks like lines of the report, inside of its lines, is text."""
+		party = self.exim()
+		forged = "Report-End: complete"
+		self.verdict("reject", 20.0, messages=[forged], symbols=[("X", 1.0, forged, (forged,))], end=None)
+		self.assertEqual(party.send(MAIL).code, 250)
+		self.verdict("add header", 7.0, symbols=[("X", 1.0, "Action: reject", ("Subject: no", "Message: no"))])
+		mail = self.deliver(party)
+		self.assertEqual(mail["Subject"], "Minutes of the meeting")
+		self.assertEqual(self.marks(mail)["X-Spam-Status"], "Yes")
+
+	def test_too_big_for_the_shim(self):
+		party = self.exim(macros="CHECK_SPAM_UNSCANNED = defer\n")
+		self.verdict(symbols=[("RSPAMD_SHIM_UNSCANNED", 0.0, "60000000 bytes are above the limit", ())])
+		self.assertEqual(self.marks(self.deliver(party)), {})
+		self.assertIn("rspamd: not scanned: 60000000 bytes are above the limit", party.main_log())
+		self.assertNotIn("rspamd: action=", party.main_log())
+		# A symbol's options and description are not its name.
+		self.verdict(symbols=[("X", 0.0, "y RSPAMD_SHIM_UNSCANNED z", ("RSPAMD_SHIM_UNSCANNED a",))])
+		self.deliver(party)
+		self.assertEqual(party.main_log().count("not scanned"), 1)
+
+
+class NoVerdictPlain(NoVerdict, Case):
+	pass
+
+
+class NoVerdictRspamd(NoVerdict, Case):
+	mode = " variant=rspamd"
+
+
+# Text of rspamd that came from the mail's author.
+HOSTILE = ("${run{/bin/touch /tmp/x}}$primary_hostname \\n\\r\\x0aX-Spam-Evil: 1 \\ \\N $1 %s %n } { \" ' : ; <, ; "
+           "~`!@#^&*()[]|?/ ${if")
+LONG = 890
+
+
+class Hostile:
+	def test_message(self):
+		party = self.exim()
+		texts = {HOSTILE: HOSTILE, "250 2.0.0 fine": "250 2.0.0 fine", "451 4.0.0 no": "451 4.0.0 no",
+		         "Спам\x7f\x01": "????????" + "??", ":at_start:X: y": ":at_start:X: y"}
+		for text, shown in texts.items():
+			self.verdict("reject", 20.0, messages=[text])
+			reply = party.send(MAIL)
+			self.assertEqual(reply.code, 550)
+			words = " ".join(line.removeprefix("5.7.1 ") for line in reply.lines)
+			self.assertEqual(words.split(), shown.split())
+			self.assertTrue(all(line.startswith("5.7.1 ") for line in reply.lines), reply)
+			self.verdict("soft reject", 20.0, messages=[text])
+			self.assertEqual(party.send(MAIL).code, 451)
+		self.assertNotIn("configured error code", party.main_log())
+
+	def test_long_message(self):
+		party = self.exim()
+		for text in "x" * LONG, "word " * (LONG // 5):
+			self.verdict("reject", 20.0, messages=[text])
+			reply = party.send(MAIL)
+			self.assertEqual(reply.code, 550)
+			self.assertLessEqual(max(map(len, reply.raw.split(b"\r\n"))), 510)
+		self.assertLess(max(map(len, party.main_log().splitlines())), 800)
+
+	def test_report(self):
+		party = self.exim()
+		symbols = [("A", 1.0, HOSTILE, (HOSTILE, "Спам")), ("B", 1.0, "x" * (LONG - 100), ())]
+		self.verdict("add header", 7.0, symbols=symbols, messages=[HOSTILE, "Спам \udcff\udc80"],
+		             milter=["X-Milter-Add: A[1]: x"])
+		mail = party.send(MAIL)
+		text = party.delivered_bytes(mail.message_id())
+		head = text[:text.index(b"\n\n")]
+		self.assertIn(HOSTILE.encode(), head)
+		self.assertNotIn(b"\nX-Spam-Evil", head)
+		self.assertTrue(head.isascii())
+		names = self.marks(party.delivered(mail.message_id()))
+		self.assertEqual(set(names), {"X-Spam-Score", "X-Spam-Report", "X-Spam-Status", "X-Spam-Bar"})
+
+	def test_report_lines_of_another_server(self):
+		"""Lines longer than the shim's, and blank ones, do not harm the header."""
+		symbols = [("A", 1.0, "x" * 3000, ()), ("B", 1.0, "y", ())]
+		self.verdict("add header", 7.0, symbols=symbols, milter=["", " \t", "X-Last: 1"])
+		party = self.exim()
+		text = party.delivered_bytes(party.send(MAIL).message_id())
+		head = text[:text.index(b"\n\nHere they are.")]
+		self.assertNotRegex(head, rb"\n[ \t]*\n")
+		self.assertLessEqual(max(map(len, head.split(b"\n"))), 998)
+		self.assertIn(b"Report-End: complete", head)
+
+	def test_full_size_report(self):
+		self.verdict("add header", 7.0, symbols=[(f"SYMBOL_{i:03}", 0.1, "x" * 60, ()) for i in range(90)])
+		mail = self.deliver(self.exim())
+		self.assertIn("SYMBOL_089", mail["X-Spam-Report"])
+		self.assertIn("Report-End: complete", mail["X-Spam-Report"])
+
+	def test_subject_of_rspamd(self):
+		party = self.exim()
+		mixed = "*** Спам *** обычное письмо, довольно длинное 日本語の件名 ${pid} \udcff"
+		cases = {HOSTILE: HOSTILE, "x" * LONG: "x" * LONG, "=?UTF-8?Q?Sp=C3=A9cial?= x": "Spécial x",
+		         mixed: mixed.replace("\udcff", "\ufffd"), ": y": ": y"}
+		for subject, shown in cases.items():
+			self.verdict("rewrite subject", 9.0, subject=subject)
+			mail = self.deliver(party)
+			self.assertEqual(len(mail.get_all("Subject")), 1)
+			self.assertEqual(set(self.marks(mail)), {"X-Spam-Status", "X-Spam-Bar"})
+			self.assertEqual(decoded(mail["Subject"]), shown)
+			self.assertTrue(mail["Subject"].isascii())
+			self.assertLessEqual(max(map(len, f"Subject: {mail['Subject']}".split("\n"))), 998)
+
+	def test_subject_of_the_mail(self):
+		party = self.exim()
+		cases = {"Subject: Minutes": "***SPAM*** Minutes",
+		         "Subject: =?utf-8?B?0KHQv9Cw0Lw=?=\n =?utf-8?Q?_a?=": "***SPAM*** Спам a",
+		         "Subject: one\n\ttwo\n  three": "***SPAM*** one two three",
+		         "Subject: one\nSubject: X-Spam-Status: No": "***SPAM*** one X-Spam-Status: No",
+		         "Subject: " + HOSTILE: "***SPAM*** " + HOSTILE,
+		         "Subject: " + "x" * 980: "***SPAM*** " + "x" * 900 + " " + "x" * 80,
+		         "Subject:": "***SPAM***", "X-No: subject": "***SPAM***"}
+		self.verdict("rewrite subject", 9.0)
+		for line, shown in cases.items():
+			mail = self.deliver(party, MAIL.replace(b"Subject: Minutes of the meeting", line.encode()))
+			self.assertEqual(len(mail.get_all("Subject")), 1)
+			self.assertEqual(self.marks(mail), {"X-Spam-Status": "Yes", "X-Spam-Bar": "+" * 9})
+			self.assertEqual(" ".join(decoded(mail["Subject"]).split()), shown)
+			self.assertLessEqual(max(map(len, f"Subject: {mail['Subject']}".split("\n"))), 998)
+
+
+def decoded(value):
+	"""A header's value as a reader sees it: unfolded, RFC 2047 decoded."""
+	unfolded = re.sub(r"\n(?=[ \t])", "", value)
+	return "".join(part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
+	               for part, charset in email.header.decode_header(unfolded))
+
+
+class HostilePlain(Hostile, Case):
+	pass
+
+
+class HostileBefore482(Hostile, Case):
+	before_4_82 = True
+
+
+class HostileRspamd(Hostile, Case):
+	mode = " variant=rspamd"
+
+
+
+def spam_line(name, value="No"):
+	return f"{name}: {value}\n".encode()
+
+
+FOREIGN = ("X-Spam", "X-Spam-Action", "X-Spam-Bar", "X-Spam-Flag", "X-Spam-Level", "x-spam-report", "X-SPAM-SCORE",
+           "X-Spam-Status", "X-Spam-Subject")
+
+
+class WhoIsScanned(Case):
+	def test_relay_hosts(self):
+		party = self.exim()
+		mail = self.deliver_from(party, "127.0.0.77")
+		self.assertEqual(self.spamd.requests, [])
+		self.assertEqual(mail["X-Spam-Status"], "theirs")
+		mail = self.deliver_from(party, "127.0.0.78")
+		self.assertEqual(len(self.spamd.requests), 1)
+		self.assertIsNone(mail["X-Spam-Status"])
+
+	def test_relay_hosts_of_the_macro(self):
+		for macro, requests in ("127.0.0.78 : 127.0.0.79", 0), ("<; 127.0.0.78", 0), ("", 1), ("! *", 1):
+			self.spamd.requests.clear()
+			self.deliver_from(self.exim(macros=f"CHECK_SPAM_RELAY_HOSTS = {macro}\n"), "127.0.0.78")
+			self.assertEqual(len(self.spamd.requests), requests, macro)
+
+	def deliver_from(self, party, source):
+		with party.connect(source=source) as connection:
+			return party.delivered(connection.send(spam_line("X-Spam-Status", "theirs") + MAIL).message_id())
+
+	def send_as(self, party, user):
+		with party.connect() as connection:
+			connection.login(user)
+			return connection.send(MAIL)
+
+	def test_authenticated(self):
+		self.verdict("reject", 20.0)
+		party = self.exim()
+		self.assertEqual(self.send_as(party, "alice").code, 250)
+		self.assertEqual(self.spamd.requests, [])
+		self.assertEqual(party.send(MAIL).code, 550)
+		party = self.exim(macros="CHECK_SPAM_AUTHENTICATED = cram_md5\n")
+		self.assertEqual(self.send_as(party, "alice").code, 550)
+		party = self.exim(macros="CHECK_SPAM_AUTHENTICATED =\n")
+		self.assertEqual(self.send_as(party, "alice").code, 550)
+
+	def user(self, party, name):
+		"""SPAMC's User: of a message sent by an authenticated name."""
+		self.spamd.requests.clear()
+		self.assertEqual(self.send_as(party, name).code, 250)
+		self.assertEqual(len(self.spamd.requests), 1, f"{name!r} was not scanned")
+		head = self.spamd.requests[0]
+		self.assertRegex(head, r"\AREPORT SPAMC/1\.2\r\nUser: [^\r\n]*\r\nContent-length: \d+\r\n\r\n\Z")
+		return re.search("User: (.*)\r", head)[1]
+
+	def test_user(self):
+		self.assertEqual(self.user(self.exim(macros="CHECK_SPAM_AUTHENTICATED =\n"), "alice"), "nobody")
+		party = self.exim(macros="CHECK_SPAM_AUTHENTICATED =\nCHECK_SPAM_USER = $authenticated_id\n")
+		for name in "alice", "Alice.B+c_d-e=f@example.com", "0000", "falsehood", "a" * 100:
+			self.assertEqual(self.user(party, name), name)
+		for name in ("0", "false", "FALSE", "a:b", "a/b", "a/defer_ok", "a b", "a\r\nUser: b", "a\n", "\r", "${pid}", "$pid",
+		             "<;a", "-a", "a" * 101, "Jürgen", "a;b", "a\x01b"):
+			self.assertEqual(self.user(party, name), "nobody", name)
+		self.spamd.requests.clear()
+		self.assertEqual(party.send(MAIL).code, 250)
+		self.assertIn("User: nobody\r\n", self.spamd.requests[0])
+
+	def test_skip(self):
+		party = self.exim(macros="CHECK_SPAM_SKIP = ${if eq{$sender_address}{list@client.example}}\n")
+		self.verdict("reject", 20.0)
+		self.assertEqual(party.send(MAIL, sender="list@client.example").code, 250)
+		self.assertEqual(party.send(MAIL, sender="tsil@client.example").code, 550)
+
+	def test_size(self):
+		self.verdict("reject", 20.0)
+		party = self.exim(macros="CHECK_SPAM_MAX_SIZE = 100K\nCHECK_SPAM_UNSCANNED = defer\n")
+		self.assertEqual(party.send(MAIL + b"x" * 70 + b"\n").code, 550)
+		big = spam_line("X-Spam-Status", "theirs") + MAIL + (b"x" * 70 + b"\n") * 1500
+		with party.connect() as connection:
+			self.assertEqual(connection.send(MAIL).code, 550)
+			self.assertEqual(self.marks(party.delivered(connection.send(big).message_id())), {})
+		self.assertRegex(party.main_log(), r"rspamd: not scanned: \d{6} bytes are above 100K")
+		self.assertEqual(len(self.spamd.requests), 2)
+
+	def test_foreign_marks(self):
+		mail = b"".join(spam_line(name) for name in FOREIGN * 2) + MAIL
+		party = self.exim()
+		self.assertEqual(self.marks(self.deliver(party, mail)), {})
+		self.verdict("add header", 7.0)
+		self.assertEqual(set(self.marks(self.deliver(party, mail))),
+		                 {"X-Spam-Score", "X-Spam-Report", "X-Spam-Status", "X-Spam-Bar"})
+		# The rest of the mail stays.
+		self.assertEqual(self.deliver(party, spam_line("X-Spammer") + MAIL)["X-Spammer"], "No")
+
+	def test_foreign_marks_go_from_unscanned_mail(self):
+		self.spamd.verdict = b""
+		self.assertEqual(self.marks(self.deliver(self.exim(), spam_line("X-Spam-Status") + MAIL)), {})
+
+	def test_foreign_marks_by_pattern(self):
+		if release() < (4, 97):
+			self.skipTest("needs Exim 4.97: patterns in remove_header")
+		self.assertEqual(self.marks(self.deliver(self.exim(), spam_line("x-Spam-Made-Up") + MAIL)), {})
+
+
+class Texts(Case):
+	def test_macros(self):
+		party = self.exim(macros="CHECK_SPAM_REJECT_TEXT = No, $sender_address\nCHECK_SPAM_DEFER_TEXT = Later, {${pid}\\}\n"
+		                         "CHECK_SPAM_SUBJECT_TAG = [$acl_m_rspamd_score]\n"
+		                         "CHECK_SPAM_FOREIGN = X-Virus\nCHECK_SPAM_LAST_LINE = Message-ID\n")
+		self.verdict("reject", 20.0, end=None)
+		self.assertEqual(party.send(MAIL).text, "5.7.1 No, sender@client.example")
+		self.verdict("soft reject", 20.0, end=None)
+		self.assertRegex(party.send(MAIL).text, r"^4\.7\.1 Later, \{\d+\}$")
+		self.verdict("rewrite subject", 9.0, end=None)
+		mail = self.deliver(party, spam_line("X-Virus") + spam_line("X-Spam-Flag") + MAIL)
+		self.assertEqual((mail["Subject"], mail["X-Virus"], mail["X-Spam-Flag"]), ("[9.0] Minutes of the meeting", None, "No"))
+
+	def test_wrong_value_is_no_configuration(self):
+		"""A typing error must not quietly become a policy."""
+		party = self.exim(macros="CHECK_SPAM_UNSCANNED = deferr\n", start=False)
+		with self.assertRaisesRegex(AssertionError, "error in ACL"):
+			party.start()
+		party.stop()
+
+
+class Postmaster(Case):
+	def codes(self, party, *recipients):
+		return party.send(MAIL, recipients=recipients).code
+
+	def test_is_not_rejected(self):
+		party = self.exim()
+		for action, code in ("reject", 550), ("soft reject", 451):
+			self.verdict(action, 20.0)
+			for recipients in (("postmaster@mx.example",), ("ABUSE@other.example", "Postmaster@mx.example"), ("postmaster",)):
+				self.assertEqual(self.codes(party, *recipients), 250, recipients)
+			for recipients in (("user@mx.example",), ("postmaster@mx.example", "user@mx.example"),
+			                   ("user@mx.example", "abuse@mx.example"), ('"a, postmaster"@mx.example',),
+			                   ('"abuse@x,postmaster@y"@mx.example',), ("postmasters@mx.example",), ("x-abuse@mx.example",)):
+				self.assertEqual(self.codes(party, *recipients), code, recipients)
+
+	def test_is_marked(self):
+		party = self.exim()
+		self.verdict("reject", 20.0)
+		marks = self.marks(self.deliver(party, recipients=["postmaster@mx.example"]))
+		self.assertEqual(set(marks), {"X-Spam-Score", "X-Spam-Report", "X-Spam-Status", "X-Spam-Bar"})
+		self.verdict("soft reject", 5.0)
+		marks = self.marks(self.deliver(party, recipients=["postmaster@mx.example"]))
+		self.assertEqual(set(marks), {"X-Spam-Bar"})
+
+	def test_macro(self):
+		self.verdict("reject", 20.0)
+		party = self.exim(macros="CHECK_SPAM_POSTMASTERS = hostmaster\n")
+		self.assertEqual(self.codes(party, "postmaster@mx.example"), 550)
+		self.assertEqual(self.codes(party, "hostmaster@mx.example"), 250)
+		party = self.exim(macros="CHECK_SPAM_POSTMASTERS =\n")
+		self.assertEqual(self.codes(party, "postmaster@mx.example"), 550)
+
+
+class Prdr(Case):
+	def send(self, party, *recipients):
+		"""The codes that each recipient got, and the last reply."""
+		with party.connect() as connection:
+			if "PRDR" not in connection.extensions:
+				self.skipTest("this Exim has no PRDR")
+			reply = connection.send(MAIL, recipients=recipients, options=" PRDR")
+			if len(recipients) == 1:
+				return [], reply
+			self.assertEqual(reply.code, 353)
+			codes = [connection.read().code for _ in recipients]
+			return codes, connection.read()
+
+	def prdr(self, **more):
+		return self.exim(options="acl_smtp_data_prdr = acl_check_spam\nprdr_enable = true\n", **more)
+
+	def test_each_recipient_is_answered(self):
+		party = self.prdr()
+		users = "user@mx.example", "postmaster@mx.example", "other@mx.example"
+		self.verdict("reject", 20.0)
+		codes, last = self.send(party, *users)
+		self.assertEqual(codes, [550, 250, 550])
+		mail = party.delivered(re.search("id=(\\S+)", last.text)[1])
+		self.assertEqual(mail.get_all("Envelope-to"), ["postmaster@mx.example"])
+		self.assertEqual(set(self.marks(mail)), {"X-Spam-Score", "X-Spam-Report", "X-Spam-Status", "X-Spam-Bar"})
+		self.verdict("add header", 7.0)
+		codes, last = self.send(party, *users)
+		self.assertEqual(codes, [250, 250, 250])
+		self.assertIn("X-Spam-Score", self.marks(party.delivered(re.search("id=(\\S+)", last.text)[1])))
+		self.assertEqual(len(self.spamd.requests), 2, "one scan of each message")
+		self.assertEqual(party.main_log().count("rspamd: action="), 2)
+
+	def test_no_verdict(self):
+		self.spamd.verdict = b""
+		self.assertEqual(self.send(self.prdr(), "a@mx.example", "b@mx.example")[0], [250, 250])
+		party = self.prdr(macros="CHECK_SPAM_UNSCANNED = defer\n")
+		self.assertEqual(self.send(party, "a@mx.example", "b@mx.example")[0], [451, 451])
+
+	def test_one_recipient(self):
+		self.verdict("reject", 20.0)
+		self.assertEqual(self.send(self.prdr(), "a@mx.example")[1].code, 550)
+
+
+OUTER = """
+acl_outer:
+	require acl = acl_check_spam
+	accept condition = ${{if eq{{$acl_m_rspamd_action}}{{{action}}}}}
+	       add_header = X-Outer: $acl_m_rspamd_action
+	accept
+"""
+
+
+class Ways(Case):
+	"""The ways on which mail reaches the ACL."""
+
+	def test_called_from_another_acl(self):
+		party = self.exim(options="acl_smtp_data = acl_outer\n", acls=OUTER.format(action="add header"))
+		self.verdict("add header", 7.0)
+		mail = self.deliver(party)
+		self.assertEqual(mail["X-Outer"], "add header")
+		self.assertEqual(mail["X-Spam-Status"], "Yes")
+		self.verdict("no action", -1.0)
+		self.assertIsNone(self.deliver(party)["X-Outer"])
+		self.verdict("reject", 20.0, messages=["Go away"])
+		reply = party.send(MAIL)
+		self.assertEqual((reply.code, reply.text), (550, "5.7.1 Go away"))
+		self.verdict("soft reject", 20.0, messages=["Come back"])
+		reply = party.send(MAIL)
+		self.assertEqual((reply.code, reply.text), (451, "4.7.1 Come back"))
+
+	def test_deferred_from_another_acl(self):
+		party = self.exim(options="acl_smtp_data = acl_outer\n", acls=OUTER.format(action=""),
+		                  macros="CHECK_SPAM_UNSCANNED = defer\n")
+		self.spamd.verdict = b""
+		self.assertEqual(party.send(MAIL).code, 451)
+		party = self.exim(options="acl_smtp_data = acl_outer\n", acls=OUTER.format(action=""))
+		self.assertIn("X-Outer", self.deliver(party))
+
+	def test_called_from_debians_acl(self):
+		"""Debian's acl_check_data includes a file of statements."""
+		data = "acl_check_data:\n\t.ifdef LOCAL\n\t.include LOCAL\n\t.endif\n\taccept add_header = X-End: yes\n"
+		party = self.exim(options="acl_smtp_data = acl_check_data\n", acls=data, start=False)
+		(party.dir / "statements").write_text("require acl = acl_check_spam\n")
+		party.conf.write_text(f"LOCAL = {party.dir}/statements\n{party.conf.read_text()}")
+		party.start()
+		self.addCleanup(party.stop)
+		self.verdict("add header", 7.0)
+		mail = self.deliver(party)
+		self.assertEqual((mail["X-End"], mail["X-Spam-Status"]), ("yes", "Yes"))
+		self.verdict("reject", 20.0)
+		self.assertEqual(party.send(MAIL).code, 550)
+
+	def test_variables_of_another_acl_are_no_verdict(self):
+		acls = ("acl_outer:\n\twarn set acl_m_rspamd_action = reject\n\t\tset acl_m_rspamd_score_int = 99\n"
+		        "\t\tset acl_m_rspamd_headers = X-Spam-Status: Yes\n\trequire acl = acl_check_spam\n\taccept\n")
+		party = self.exim(options="acl_smtp_data = acl_outer\n", acls=acls)
+		self.spamd.verdict = b""
+		self.assertEqual(self.marks(self.deliver(party)), {})
+
+	def test_strict_acl_vars(self):
+		party = self.exim(options="strict_acl_vars = true\n")
+		for action, score in ("no action", 0.0), ("add header", 7.0), ("rewrite subject", 9.0):
+			self.verdict(action, score)
+			self.deliver(party)
+		self.verdict("reject", 20.0)
+		self.assertEqual(party.send(MAIL).code, 550)
+		self.spamd.verdict = b""
+		self.deliver(party)
+
+	DIALOGUE = ("EHLO client.example", "MAIL FROM:<sender@client.example>", "RCPT TO:<user@mx.example>", "DATA",
+	            *MAIL.decode().splitlines(), ".")
+
+	def test_bs(self):
+		party = self.exim(start=False, options="smtp_enforce_sync = false\n")
+		self.verdict("add header", 7.0)
+		out = party.dialogue("-bs", *self.DIALOGUE, "QUIT")
+		mail = party.delivered(re.search(r"250 OK id=(\S+)", out)[1])
+		self.assertEqual(mail["X-Spam-Score"], "7.0 (+++++++)")
+		self.verdict("reject", 20.0)
+		self.assertIn("550 5.7.1 This message was classified", party.dialogue("-bs", *self.DIALOGUE, "QUIT"))
+
+	def test_bh(self):
+		party = self.exim(start=False, options="smtp_enforce_sync = false\n")
+		self.verdict("reject", 20.0, messages=["Not here"])
+		out = party.dialogue("-bh 192.0.2.1", *self.DIALOGUE, *self.DIALOGUE[1:], "QUIT")
+		self.assertEqual(out.count("550 5.7.1 Not here"), 2, out[-2000:])
+		self.spamd.verdict = b""
+		out = party.dialogue("-bh 192.0.2.1", *self.DIALOGUE, "QUIT")
+		self.assertIn("rspamd: not scanned", out)
+		self.assertIn("250 OK id=", out)
+
+	def test_chunking(self):
+		party = self.exim()
+		self.verdict("add header", 7.0)
+		with party.connect() as connection:
+			if "CHUNKING" not in connection.extensions:
+				self.skipTest("this Exim has no CHUNKING")
+			mail = party.delivered(connection.send(MAIL, chunks=[10, 50]).message_id())
+		self.assertEqual(mail["X-Spam-Score"], "7.0 (+++++++)")
 
 
 if __name__ == "__main__":
