@@ -668,7 +668,7 @@ class Prdr(Case):
 		self.spamd.verdict = b""
 		self.assertEqual(self.send(self.prdr(), "a@mx.example", "b@mx.example")[0], [250, 250])
 		party = self.prdr(macros="CHECK_SPAM_UNSCANNED = defer\n")
-		self.assertEqual(self.send(party, "a@mx.example", "b@mx.example")[0], [451, 451])
+		self.assertEqual(self.send(party, "a@mx.example", "b@mx.example")[0], [450, 450])
 
 	def test_one_recipient(self):
 		self.verdict("reject", 20.0)
