@@ -646,6 +646,8 @@ class Prdr(Case):
 			return codes, connection.read()
 
 	def prdr(self, **more):
+		if release() < (4, 82):
+			self.skipTest("needs Exim 4.82: PRDR")
 		return self.exim(options="acl_smtp_data_prdr = acl_check_spam\nprdr_enable = true\n", **more)
 
 	def test_each_recipient_is_answered(self):
@@ -744,22 +746,27 @@ class Ways(Case):
 	DIALOGUE = ("EHLO client.example", "MAIL FROM:<sender@client.example>", "RCPT TO:<user@mx.example>", "DATA",
 	            *MAIL.decode().splitlines(), ".")
 
+	def dialogue(self, party, mode, *lines):
+		if release() == (4, 70):
+			self.skipTest("Exim 4.70 crashes in its DKIM code when a dialogue arrives in one piece")
+		return party.dialogue(mode, *lines, "QUIT")
+
 	def test_bs(self):
 		party = self.exim(start=False, options="smtp_enforce_sync = false\n")
 		self.verdict("add header", 7.0)
-		out = party.dialogue("-bs", *self.DIALOGUE, "QUIT")
+		out = self.dialogue(party, "-bs", *self.DIALOGUE)
 		mail = party.delivered(re.search(r"250 OK id=(\S+)", out)[1])
 		self.assertEqual(mail["X-Spam-Score"], "7.0 (+++++++)")
 		self.verdict("reject", 20.0)
-		self.assertIn("550 5.7.1 This message was classified", party.dialogue("-bs", *self.DIALOGUE, "QUIT"))
+		self.assertIn("550 5.7.1 This message was classified", self.dialogue(party, "-bs", *self.DIALOGUE))
 
 	def test_bh(self):
 		party = self.exim(start=False, options="smtp_enforce_sync = false\n")
 		self.verdict("reject", 20.0, messages=["Not here"])
-		out = party.dialogue("-bh 192.0.2.1", *self.DIALOGUE, *self.DIALOGUE[1:], "QUIT")
+		out = self.dialogue(party, "-bh 192.0.2.1", *self.DIALOGUE, *self.DIALOGUE[1:])
 		self.assertEqual(out.count("550 5.7.1 Not here"), 2, out[-2000:])
 		self.spamd.verdict = b""
-		out = party.dialogue("-bh 192.0.2.1", *self.DIALOGUE, "QUIT")
+		out = self.dialogue(party, "-bh 192.0.2.1", *self.DIALOGUE)
 		self.assertIn("rspamd: not scanned", out)
 		self.assertIn("250 OK id=", out)
 
