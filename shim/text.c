@@ -240,6 +240,8 @@ text_field(struct text *t, const char *name, const char *value, size_t len,
 	text_put(t, "\"", 1);
 	for (i = 0; i < end; i += n == 0 ? 1 : n) {
 		n = text_utf8(value + i, len - i);
+		if (n > end - i)
+			break;	/* half a character is none */
 		if (value[i] == '"' || value[i] == '\\')
 			text_printf(t, "\\%c", value[i]);
 		else if (n == 0 || (n == 1 && is_control(value + i, n)))

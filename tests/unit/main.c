@@ -73,17 +73,15 @@ char *
 unit_format(const char *fmt, ...)
 {
 	va_list ap;
-	char *s;
-	int n;
+	char *s = NULL;
+	size_t size;
+	FILE *f = open_memstream(&s, &size);
 
+	ck_assert_ptr_nonnull(f);
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	vfprintf(f, fmt, ap);
 	va_end(ap);
-	ck_assert_int_ge(n, 0);
-	s = unit_repeat('\0', (size_t)n);
-	va_start(ap, fmt);
-	(void)vsnprintf(s, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	ck_assert_int_eq(fclose(f), 0);
 	return s;
 }
 
