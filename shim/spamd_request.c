@@ -115,20 +115,29 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Reads one or two digits at *AT and moves it on; -1 where there are none. */
+static int
+two_digits(const char *p, size_t len, size_t *at)
+{
+	size_t start = *at;
+	int v = 0;
+
+	for (; *at < len && *at - start < 2 && p[*at] >= '0' && p[*at] <= '9';
+	    (*at)++)
+		v = v * 10 + (p[*at] - '0');
+	return *at > start ? v : -1;
+}
+
 /* Reads "1.5" from the LEN bytes at P; returns 105, or -1. */
 static int
 parse_version(const char *p, size_t len)
 {
-	size_t i = 0;
-	int major = 0, minor = 0, digits;
+	size_t at = 0;
+	int major, minor;
 
-	for (digits = 0; i < len && p[i] >= '0' && p[i] <= '9'; i++, digits++)
-		major = major * 10 + (p[i] - '0');
-	if (digits < 1 || digits > 2 || i == len || p[i++] != '.')
-		return -1;
-	for (digits = 0; i < len && p[i] >= '0' && p[i] <= '9'; i++, digits++)
-		minor = minor * 10 + (p[i] - '0');
-	if (digits < 1 || digits > 2 || i != len)
+	if ((major = two_digits(p, len, &at)) < 0 || at == len ||
+	    p[at++] != '.' || (minor = two_digits(p, len, &at)) < 0 ||
+	    at != len)
 		return -1;
 	return major * 100 + minor;
 }
@@ -280,10 +289,17 @@ static int
 spamc_header(struct spamd_request *r, const char *name, const char *p,
     size_t len)
 {
+	char *c;
+
 	if (strcasecmp(name, "User") == 0 && len != 0)
 		return set_once(&r->user, p, len);
-	if (strcasecmp(name, "Compress") == 0)
-		return set_once(&r->compress, p, len);
+	if (strcasecmp(name, "Compress") == 0) {
+		if (set_once(&r->compress, p, len) == -1)
+			return -1;
+		for (c = r->compress; *c != '\0'; c++)
+			if (*c >= 'A' && *c <= 'Z')
+				*c += 'a' - 'A';
+	}
 	return 0;
 }
 
@@ -303,10 +319,11 @@ header_line(struct spamd_request *r, const char *p, size_t len)
 	n = (size_t)(colon - p);
 	while (n > 0 && is_blank(p[n - 1]))
 		n--;
-	/* no name that is looked for is as long as this */
-	if (n == 0 || n >= sizeof(name))
-		return n == 0 ? bad(r, "a header without a name", p, len) :
-		    SPAMD_MORE;
+	if (n == 0)
+		return bad(r, "a header without a name", p, len);
+	/* no name that is looked for is as long as this, or has a NUL */
+	if (n >= sizeof(name) || memchr(p, '\0', n) != NULL)
+		return SPAMD_MORE;
 	memcpy(name, p, n);
 	name[n] = '\0';
 	value = colon + 1;
@@ -355,15 +372,18 @@ spamd_request_feed(struct spamd_request *r, const char *buf, size_t len,
 	struct spamd_parser *ps = r->parser;
 	enum spamd_progress pr = SPAMD_MORE;
 	const char *nl, *line;
-	size_t n, nline;
+	size_t n, nline, line_room, head_room;
 
 	*used = 0;
 	while (pr == SPAMD_MORE && *used < len) {
 		nl = memchr(buf + *used, '\n', len - *used);
 		n = nl != NULL ? (size_t)(nl - buf) - *used : len - *used;
-		if (n > sizeof(ps->line) - ps->nline)
-			return bad(r, "a line is too long", buf + *used, n);
-		if (n + 1 > SPAMD_REQUEST_HEAD_MAX - ps->nhead)
+		/* the limit that is met first, however the bytes are split */
+		line_room = sizeof(ps->line) - ps->nline;
+		head_room = SPAMD_REQUEST_HEAD_MAX - ps->nhead;
+		if (n > line_room && line_room < head_room)
+			return bad(r, "a line is too long", NULL, 0);
+		if (n >= head_room)
 			return bad(r, "the head is too long", NULL, 0);
 		line = buf + *used;
 		nline = n;
