@@ -11,11 +11,8 @@ import shutil
 import socket
 import socketserver
 import threading
-import unittest
 
-from harness import exim, packages, process
-
-CONF = packages.SOURCE_TREE / "exim-conf"
+from harness import SOURCE_TREE, Case, Exim, process
 
 MAIL = (b"From: Ann Author <sender@client.example>\nTo: user@mx.example\nSubject: Minutes of the meeting\n"
         b"Date: Mon, 5 Jan 2026 10:00:00 +0000\nMessage-ID: <minutes@client.example>\n\nHere they are.\n")
@@ -104,58 +101,47 @@ class Spamd:
 @functools.cache
 def release():
 	"""Exim's release, as (4, 96)."""
-	folder = process.temp_dir("conf")
+	folder = process.temp_dir("release")
 	try:
-		return exim.Exim(folder).version()
+		return Exim(folder).version()
 	finally:
 		process.remove(folder)
 
 
-class Case(unittest.TestCase):
-	"""A spamd, and Exims made by exim(); mode is "" or " variant=rspamd"."""
+class Conf(Case):
+	"""A fake spamd for each test, and Exims made by exim().
+
+	mode: "" or " variant=rspamd"; before_4_82: do as if Exim were that old.
+	"""
 
 	mode = ""
 	before_4_82 = False
 
 	def setUp(self):
-		self.parties = []
 		self.spamd = Spamd()
 		self.addCleanup(self.spamd.close)
 
-	def exim(self, options="", macros="", acls="", start=True, relay="127.0.0.77", file="acl_check_spam", **more):
-		"""A running Exim whose DATA ACL is acl_check_spam.
-
-		options and macros are added to its main section; a further
-		`acl_smtp_data = ` among the options replaces the ACL.
-		"""
-		folder = process.temp_dir("conf")
-		self.addCleanup(process.remove, folder)
-		shutil.copy(CONF / file, folder / "acl_check_spam")
-		(folder / "acl_check_spam").chmod(0o644)
+	def exim(self, options="", macros="", acls="", relay="127.0.0.77", **more):
+		"""An Exim whose DATA ACL is acl_check_spam, or what options name instead."""
+		folder = self.files("acl_check_spam", "before-4.82.filter")
 		if "acl_smtp_data " not in options:
 			options = "acl_smtp_data = acl_check_spam\n" + options
-		try:
-			party = exim.Exim(folder, f"127.0.0.1 {self.spamd.port}{self.mode}",
-			                  options=f"hostlist relay_from_hosts = {relay}\n{options}",
-			                  acls=f".include {folder}/acl_check_spam\n{acls}",
-			                  macros=self.old(folder) + macros, **more)
-		except packages.Unavailable as why:
-			self.skipTest(str(why))
+		if self.before_4_82 or release() < (4, 82):
+			macros += f"CHECK_SPAM_BEFORE_4_82 = yes\nsystem_filter = {folder}/before-4.82.filter\n"
+		party = self.own(Exim, f"127.0.0.1 {self.spamd.port}{self.mode}", macros=macros,
+		                 options=f"hostlist relay_from_hosts = {relay}\n{options}",
+		                 acls=f".include {folder}/acl_check_spam\n{acls}", **more)
 		if self.mode and not party.has_spam_action():
 			self.skipTest("this Exim has no variant=rspamd")
-		self.parties.append(party)
-		if start:
-			party.start()
-			self.addCleanup(party.stop)
 		return party
 
-	def old(self, folder):
-		"""What is to be set for an Exim without remove_header."""
-		if not self.before_4_82 and release() >= (4, 82):
-			return ""
-		shutil.copy(CONF / "before-4.82.filter", folder)
-		(folder / "before-4.82.filter").chmod(0o644)
-		return f"CHECK_SPAM_BEFORE_4_82 = yes\nsystem_filter = {folder}/before-4.82.filter\n"
+	def files(self, *names):
+		"""A folder with copies of exim-conf's files that Exim's user can read."""
+		folder = self.folder("files")
+		for name in names:
+			shutil.copy(SOURCE_TREE / "exim-conf" / name, folder)
+			(folder / name).chmod(0o644)
+		return folder
 
 	def verdict(self, *arguments, **more):
 		self.spamd.verdict = Verdict(*arguments, **more)
@@ -242,15 +228,15 @@ class Actions:
 		self.assertEqual(self.marks(self.deliver(self.exim())), {"X-Spam-Status": "Yes", "X-Spam-Bar": "+" * 20})
 
 
-class ActionsPlain(Actions, Case):
+class ActionsPlain(Actions, Conf):
 	pass
 
 
-class ActionsBefore482(Actions, Case):
+class ActionsBefore482(Actions, Conf):
 	before_4_82 = True
 
 
-class ActionsRspamd(Actions, Case):
+class ActionsRspamd(Actions, Conf):
 	mode = " variant=rspamd"
 
 
@@ -354,11 +340,11 @@ class NoVerdict:
 		self.assertEqual(party.main_log().count("not scanned"), 1)
 
 
-class NoVerdictPlain(NoVerdict, Case):
+class NoVerdictPlain(NoVerdict, Conf):
 	pass
 
 
-class NoVerdictRspamd(NoVerdict, Case):
+class NoVerdictRspamd(NoVerdict, Conf):
 	mode = " variant=rspamd"
 
 
@@ -463,15 +449,15 @@ def decoded(value):
 	               for part, charset in email.header.decode_header(unfolded))
 
 
-class HostilePlain(Hostile, Case):
+class HostilePlain(Hostile, Conf):
 	pass
 
 
-class HostileBefore482(Hostile, Case):
+class HostileBefore482(Hostile, Conf):
 	before_4_82 = True
 
 
-class HostileRspamd(Hostile, Case):
+class HostileRspamd(Hostile, Conf):
 	mode = " variant=rspamd"
 
 
@@ -484,7 +470,7 @@ FOREIGN = ("X-Spam", "X-Spam-Action", "X-Spam-Bar", "X-Spam-Flag", "X-Spam-Level
            "X-Spam-Status", "X-Spam-Subject")
 
 
-class WhoIsScanned(Case):
+class WhoIsScanned(Conf):
 	def test_relay_hosts(self):
 		party = self.exim()
 		mail = self.deliver_from(party, "127.0.0.77")
@@ -578,7 +564,7 @@ class WhoIsScanned(Case):
 		self.assertEqual(self.marks(self.deliver(self.exim(), spam_line("x-Spam-Made-Up") + MAIL)), {})
 
 
-class Texts(Case):
+class Texts(Conf):
 	def test_macros(self):
 		party = self.exim(macros="CHECK_SPAM_REJECT_TEXT = No, $sender_address\nCHECK_SPAM_DEFER_TEXT = Later, {${pid}\\}\n"
 		                         "CHECK_SPAM_SUBJECT_TAG = [$acl_m_rspamd_score]\n"
@@ -596,10 +582,9 @@ class Texts(Case):
 		party = self.exim(macros="CHECK_SPAM_UNSCANNED = deferr\n", start=False)
 		with self.assertRaisesRegex(AssertionError, "error in ACL"):
 			party.start()
-		party.stop()
 
 
-class Postmaster(Case):
+class Postmaster(Conf):
 	def codes(self, party, *recipients):
 		return party.send(MAIL, recipients=recipients).code
 
@@ -632,7 +617,7 @@ class Postmaster(Case):
 		self.assertEqual(self.codes(party, "postmaster@mx.example"), 550)
 
 
-class Prdr(Case):
+class Prdr(Conf):
 	def send(self, party, *recipients):
 		"""The codes that each recipient got, and the last reply."""
 		with party.connect() as connection:
@@ -686,7 +671,7 @@ acl_outer:
 """
 
 
-class Ways(Case):
+class Ways(Conf):
 	"""The ways on which mail reaches the ACL."""
 
 	def test_called_from_another_acl(self):
@@ -719,7 +704,6 @@ class Ways(Case):
 		(party.dir / "statements").write_text("require acl = acl_check_spam\n")
 		party.conf.write_text(f"LOCAL = {party.dir}/statements\n{party.conf.read_text()}")
 		party.start()
-		self.addCleanup(party.stop)
 		self.verdict("add header", 7.0)
 		mail = self.deliver(party)
 		self.assertEqual((mail["X-End"], mail["X-Spam-Status"]), ("yes", "Yes"))
@@ -778,7 +762,3 @@ class Ways(Case):
 				self.skipTest("this Exim has no CHUNKING")
 			mail = party.delivered(connection.send(MAIL, chunks=[10, 50]).message_id())
 		self.assertEqual(mail["X-Spam-Score"], "7.0 (+++++++)")
-
-
-if __name__ == "__main__":
-	unittest.main()
