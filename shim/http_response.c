@@ -10,7 +10,7 @@
 
 enum state {
 	STATUS_LINE,
-	HEADER_LINE,
+	HEADER_LINE,		/* the states below come after the head */
 	BODY_LENGTH,		/* LEFT bytes are still to come */
 	BODY_CLOSE,		/* up to the end of the connection */
 	CHUNK_SIZE,
@@ -57,7 +57,7 @@ http_response_free(struct http_response *h)
 int
 http_response_status(const struct http_response *h)
 {
-	return h->status;
+	return h->state > HEADER_LINE ? h->status : 0;
 }
 
 const char *
@@ -242,15 +242,20 @@ line_bytes(struct http_response *h, const char *p, size_t len, size_t *used)
 {
 	const char *nl = memchr(p, '\n', len);
 	size_t n = nl != NULL ? (size_t)(nl - p) : len;
+	size_t line_room = h->line.max - h->line.len;
+	size_t head_room = HTTP_RESPONSE_HEAD_MAX - h->nhead;
+	/* chunk sizes are bounded by the body: they do not count as head */
+	bool head = h->state != CHUNK_SIZE && h->state != CHUNK_END;
 	enum http_progress pr = HTTP_MORE;
 
-	if (n > h->line.max - h->line.len)
-		return bad(h, "a line is too long");
-	/* chunk sizes are bounded by the body: they do not count as head */
 	*used = nl != NULL ? n + 1 : n;
-	if (h->state != CHUNK_SIZE && h->state != CHUNK_END &&
-	    (h->nhead += *used) > HTTP_RESPONSE_HEAD_MAX)
+	/* the limit that is met first, however the bytes are split */
+	if (n > line_room && (!head || line_room < head_room))
+		return bad(h, "a line is too long");
+	if (head && *used > head_room)
 		return bad(h, "the head is too long");
+	if (head)
+		h->nhead += *used;
 	if (nl != NULL && h->line.len == 0)
 		return take_line(h, p, n);
 	text_put(&h->line, p, n);

@@ -1,52 +1,57 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "rspamd_request.h"
 
 /*
- * One header, unless its value is unknown or too long; OPEN and CLOSE are
- * put around it.  The values hold no control bytes (envelope.h), but what
- * goes into a head is looked at once more.
+ * May VALUE go into a head?  The values hold no control bytes (envelope.h),
+ * but what goes out is looked at once more.
  */
+static bool
+is_fit(const char *value)
+{
+	const unsigned char *p;
+
+	for (p = (const unsigned char *)value; *p != '\0'; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			return false;
+	return p - (const unsigned char *)value <= RSPAMD_REQUEST_VALUE_MAX;
+}
+
+/* One header, OPEN and CLOSE around its value, unless that is unknown. */
 static void
 header(struct text *out, struct rspamd_request_left *left, const char *name,
     const char *open, const char *value, const char *close)
 {
-	const unsigned char *p;
-
 	if (value == NULL)
 		return;
-	for (p = (const unsigned char *)value; *p != '\0'; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			break;
-	if (*p != '\0' ||
-	    p - (const unsigned char *)value > RSPAMD_REQUEST_VALUE_MAX) {
+	if (is_fit(value))
+		text_printf(out, "%s: %s%s%s\r\n", name, open, value, close);
+	else
 		left->values++;
-		return;
-	}
-	text_printf(out, "%s: %s%s%s\r\n", name, open, value, close);
 }
 
 static void
 recipients(struct text *out, struct rspamd_request_left *left,
     const struct envelope *e)
 {
-	size_t i, n, size, too_long = left->values, room;
+	size_t i, n, size, room;
 
 	/* the empty line that ends the head is still to come */
 	room = RSPAMD_REQUEST_HEAD_MAX - 2;
-	for (i = n = 0; i < e->nrcpt; i++) {
+	for (i = n = 0; i < e->nrcpt && n < RSPAMD_REQUEST_RCPT_MAX; i++) {
+		if (!is_fit(e->rcpt[i]))
+			continue;
 		size = strlen(e->rcpt[i]) + sizeof("Rcpt: <>\r\n") - 1;
-		if (n == RSPAMD_REQUEST_RCPT_MAX || out->len + size > room)
+		if (out->len + size > room)
 			break;
 		header(out, left, "Rcpt", "<", e->rcpt[i], ">");
 		n++;
 	}
-	/* those too long were counted as values: they are recipients */
-	left->rcpt = e->nrcpt - i + (left->values - too_long);
-	left->values = too_long;
+	left->rcpt = e->nrcpt - n;
 }
 
 int

@@ -1,0 +1,53 @@
+/*
+ * backend: the rspamds of a worker, their addresses and TLS contexts.
+ */
+#ifndef BACKEND_H_
+#define BACKEND_H_
+
+#include <sys/socket.h>
+
+#include <stddef.h>
+
+#include "conf.h"
+
+struct backends;
+struct backend;
+struct backend_lookup;
+struct event_base;
+struct ssl_st;
+
+/* ERROR is NULL when the addresses are there. */
+typedef void backend_cb(struct backend *b, const char *error, void *arg);
+
+/*
+ * The backends of CONF, which must outlive them; owned by the caller.  NULL,
+ * after a line in the log, where one cannot be used.
+ */
+struct backends *backends_new(struct event_base *base,
+	    const struct conf *conf);
+void	backends_free(struct backends *bs);
+
+/* How many there are; the I-th of them. */
+size_t	backends_count(const struct backends *bs);
+struct backend *backends_get(struct backends *bs, size_t i);
+
+/* For people: HOST:PORT or the socket's path.  For the Host: header. */
+const char *backend_name(const struct backend *b);
+
+/*
+ * Makes B's addresses known.  Returns 1 when they are (CB is not called),
+ * 0 when CB will be, -1 when nothing can be asked.  Until CB is called *LK
+ * can be given to backend_cancel(), after which it will not be.
+ */
+int	backend_resolve(struct backend *b, backend_cb *cb, void *arg,
+	    struct backend_lookup **lk);
+void	backend_cancel(struct backend_lookup *lk);
+
+/* The I-th address of B and its length; NULL if there are not so many. */
+const struct sockaddr *backend_address(const struct backend *b, size_t i,
+	    socklen_t *len);
+
+/* A new TLS connection for B; NULL if it is plain.  *FAILED: no memory. */
+struct ssl_st *backend_tls(const struct backend *b, bool *failed);
+
+#endif

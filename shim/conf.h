@@ -1,0 +1,119 @@
+/*
+ * conf: what the configuration file, the command line and the defaults say,
+ * checked; the command line beats the file, the file beats the defaults.
+ */
+#ifndef CONF_H_
+#define CONF_H_
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "outcome.h"
+
+#define CONF_DEFAULT_LISTEN	"127.0.0.1:783"
+#define CONF_DEFAULT_BACKEND	"http://127.0.0.1:11333"
+
+enum conf_envelope {
+	CONF_ENVELOPE_EXIM,		/* all of Exim's own lines */
+	CONF_ENVELOPE_ADDRESSES,	/* not its Received: */
+	CONF_ENVELOPE_NONE
+};
+
+/* What SPAMC's User: header is. */
+enum conf_user {
+	CONF_USER_IGNORE,
+	CONF_USER_AUTHENTICATED,	/* the SMTP-authenticated name */
+	CONF_USER_DELIVER_TO		/* the mailbox it is for */
+};
+
+/* One address to listen on, and how its clients are treated. */
+struct conf_listen {
+	char		*address;	/* as written: HOST:PORT, unix:/path */
+	mode_t		 mode;		/* of a unix socket */
+	char		*owner, *group;	/* of a unix socket; NULL: as started */
+	bool		 spamc, rspamc;	/* the dialects that are spoken */
+	enum conf_envelope envelope;
+	enum conf_user	 spamc_user;
+	char		*unnamed_user;	/* User: for an authenticated client whose
+					   name is not known; NULL: none */
+	bool		 pass_too_large;
+	struct outcome_policy policy;
+};
+
+/* One rspamd. */
+struct conf_backend {
+	char		*url;		/* as written */
+	char		*host;		/* of http and https */
+	char		*port;
+	char		*path;		/* of a unix socket; else NULL */
+	bool		 tls;
+	bool		 verify;	/* TLS: the certificate */
+	char		*ca_file;	/* TLS: NULL for the system's */
+};
+
+/* Deadlines, in seconds. */
+struct conf_timeouts {
+	double	client;		/* for the client to deliver its request */
+	double	connect;	/* to resolve, connect, and agree on TLS */
+	double	send;		/* to send the message to rspamd */
+	double	wait;		/* for the first byte of the verdict */
+	double	receive;	/* for the rest of it */
+	double	reply;		/* for the client to take the reply */
+	double	request;	/* for all of it */
+	double	stop;		/* for running requests at SIGTERM */
+};
+
+struct conf {
+	char		*file;		/* NULL: none is read */
+	struct conf_listen *listen;
+	size_t		 nlisten;
+	struct conf_backend *backend;
+	size_t		 nbackend;
+	struct conf_backend *controller;	/* NULL: none */
+	char		*password_file;		/* NULL: none */
+	int		 workers;
+	uint64_t	 max_connections;	/* in all */
+	uint64_t	 max_message_size;	/* bytes */
+	bool		 shutdown_workaround;
+	struct conf_timeouts timeout;
+	char		*user, *group;		/* of workers; NULL: as started */
+	bool		 syslog;
+	bool		 daemon;
+	char		*pid_file;
+};
+
+/* What the command line says; strings are not owned.  NULL and 0: nothing. */
+struct conf_args {
+	const char	 *file;
+	const char	**listen;
+	size_t		  nlisten;
+	const char	**backend;
+	size_t		  nbackend;
+	const char	 *controller;
+	const char	 *password_file;
+	const char	 *pid_file;
+	bool		  daemon;
+};
+
+/*
+ * Reads the configuration that ARGS ask for.  Returns it, owned by the
+ * caller, or NULL after each fault was told to SAY as one line of text
+ * ("FILE:LINE: what is wrong").
+ */
+struct conf *conf_load(const struct conf_args *args,
+	    void (*say)(const char *line));
+
+/* Frees C; NULL is allowed. */
+void	conf_free(struct conf *c);
+
+/* Writes C to F as a configuration file that gives C again. */
+void	conf_dump(const struct conf *c, FILE *f);
+
+/* Does the string S name a unix socket?  Returns its path, or NULL. */
+const char *conf_unix_path(const char *s);
+
+#endif

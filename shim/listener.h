@@ -1,0 +1,39 @@
+/*
+ * listener: the sockets that clients connect to.
+ *
+ * The supervisor opens them and keeps them over a reload; the workers
+ * inherit them.
+ */
+#ifndef LISTENER_H_
+#define LISTENER_H_
+
+#include <stddef.h>
+
+#include "conf.h"
+
+struct listeners;
+
+/*
+ * Opens all addresses of CONF, taking sockets of the same address over from
+ * OLD (NULL: there is none).  On success OLD is used up: the sockets that
+ * are no longer wanted are closed and their files removed.  On failure NULL,
+ * one line in the log says why, and OLD is as it was; *EXIT_CODE is one of
+ * sysexits.
+ */
+struct listeners *listeners_open(const struct conf *conf,
+	    struct listeners *old, int *exit_code);
+
+/* Closes all sockets and removes the files of those that are unix ones. */
+void	listeners_close(struct listeners *ls);
+
+/* Closes all sockets, in a worker: their files stay. */
+void	listeners_forget(struct listeners *ls);
+
+/* How many sockets there are (a name can have several addresses). */
+size_t	listeners_count(const struct listeners *ls);
+
+/* The I-th socket, and which section of CONF it belongs to. */
+int	listeners_fd(const struct listeners *ls, size_t i);
+size_t	listeners_section(const struct listeners *ls, size_t i);
+
+#endif

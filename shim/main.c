@@ -1,0 +1,213 @@
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "log.h"
+#include "supervisor.h"
+
+#define DEFAULT_FILE	SYSCONFDIR "/rspamd-shim.conf"
+
+enum {
+	OPT_CONTROLLER = 256,
+	OPT_PASSWORD_FILE,
+	OPT_CHECK_CONFIG,
+	OPT_DUMP_CONFIG,
+	OPT_DAEMON,
+	OPT_PID_FILE,
+	OPT_VERSION,
+	OPT_HELP
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "listen", required_argument, NULL, 'l' },
+	{ "backend", required_argument, NULL, 'b' },
+	{ "controller", required_argument, NULL, OPT_CONTROLLER },
+	{ "password-file", required_argument, NULL, OPT_PASSWORD_FILE },
+	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+	{ "dump-config", no_argument, NULL, OPT_DUMP_CONFIG },
+	{ "daemon", no_argument, NULL, OPT_DAEMON },
+	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 }
+};
+
+static void
+help(FILE *f)
+{
+	fputs(
+"Usage: rspamd-shim [OPTION]...\n"
+"Answers spamd's clients (Exim, spamc and others) with rspamd's verdicts.\n"
+"\n"
+"  -c, --config FILE         read the configuration from FILE\n"
+"                            (default: " DEFAULT_FILE ",\n"
+"                            if it is there)\n"
+"  -l, --listen ADDRESS      listen on ADDRESS instead of the file's; may be\n"
+"                            repeated (default: " CONF_DEFAULT_LISTEN ")\n"
+"  -b, --backend URL         scan with the rspamd at URL instead of the\n"
+"                            file's; may be repeated\n"
+"                            (default: " CONF_DEFAULT_BACKEND ")\n"
+"      --controller URL      rspamd's controller, for learning\n"
+"      --password-file FILE  the controller's password\n"
+"      --check-config        say whether the configuration is right, and exit\n"
+"      --dump-config         write out the configuration in force, and exit\n"
+"      --daemon              run in the background, log to syslog\n"
+"      --pid-file FILE       write the process id to FILE\n"
+"      --version             write the version, and exit\n"
+"      --help                write this, and exit\n"
+"\n"
+"ADDRESS is HOST:PORT, [IPv6]:PORT or unix:/path; URL is http://HOST:PORT,\n"
+"https://HOST:PORT or unix:/path, of a normal or proxy worker of rspamd.\n"
+"SIGHUP reads the configuration again, SIGTERM finishes what is running and\n"
+"ends the daemon.  Exit codes are those of sysexits.h.\n", f);
+}
+
+/* What main() itself needs to know of the command line. */
+struct options {
+	struct conf_args args;
+	bool	check, dump, over;	/* over: --help or --version is done */
+};
+
+/* Appends S to the list of N names at LIST. */
+static bool
+append(const char ***list, size_t *n, const char *s)
+{
+	const char **p = realloc(*list, (*n + 1) * sizeof(*p));
+
+	if (p == NULL)
+		return false;
+	p[(*n)++] = s;
+	*list = p;
+	return true;
+}
+
+static int
+usage_error(const char *what, const char *value)
+{
+	fprintf(stderr, "rspamd-shim: %s%s\nTry 'rspamd-shim --help'.\n", what,
+	    value);
+	return EX_USAGE;
+}
+
+/* Reads one option.  Returns an exit code, or -1 to go on. */
+static int
+take_option(struct options *o, int opt)
+{
+	struct conf_args *a = &o->args;
+	bool ok = true;
+
+	switch (opt) {
+	case 'c':
+		a->file = optarg;
+		break;
+	case 'l':
+		ok = append(&a->listen, &a->nlisten, optarg);
+		break;
+	case 'b':
+		ok = append(&a->backend, &a->nbackend, optarg);
+		break;
+	case OPT_CONTROLLER:
+		a->controller = optarg;
+		break;
+	case OPT_PASSWORD_FILE:
+		a->password_file = optarg;
+		break;
+	case OPT_CHECK_CONFIG:
+		o->check = true;
+		break;
+	case OPT_DUMP_CONFIG:
+		o->dump = true;
+		break;
+	case OPT_DAEMON:
+		a->daemon = true;
+		break;
+	case OPT_PID_FILE:
+		a->pid_file = optarg;
+		break;
+	case OPT_VERSION:
+		puts(PACKAGE_STRING);
+		o->over = true;
+		break;
+	case OPT_HELP:
+		help(stdout);
+		o->over = true;
+		break;
+	default:
+		fputs("Try 'rspamd-shim --help'.\n", stderr);
+		return EX_USAGE;
+	}
+	return ok ? -1 : EX_OSERR;
+}
+
+static void
+say(const char *line)
+{
+	fprintf(stderr, "rspamd-shim: %s\n", line);
+}
+
+/* Makes the file's name one that holds after the daemon has moved to "/". */
+static int
+find_file(struct conf_args *a, char **path)
+{
+	if (a->file == NULL && access(DEFAULT_FILE, F_OK) == 0)
+		a->file = DEFAULT_FILE;
+	if (a->file == NULL)
+		return -1;
+	if ((*path = realpath(a->file, NULL)) == NULL) {
+		fprintf(stderr, "rspamd-shim: %s: ", a->file);
+		perror("cannot be read");
+		return EX_NOINPUT;
+	}
+	a->file = *path;
+	return -1;
+}
+
+static int
+run(struct options *o, char **path)
+{
+	struct conf *conf;
+	int code;
+
+	if ((code = find_file(&o->args, path)) != -1)
+		return code;
+	if ((conf = conf_load(&o->args, say)) == NULL)
+		return EX_CONFIG;
+	if (!o->check && !o->dump)
+		return supervisor_run(&o->args, conf);
+	if (o->dump)
+		conf_dump(conf, stdout);
+	else
+		printf("%s: the configuration is right\n",
+		    conf->file != NULL ? conf->file : "no file");
+	conf_free(conf);
+	return EX_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .check = false };
+	char *path = NULL;
+	int opt, code = -1;
+
+	while (code == -1 && !o.over && (opt = getopt_long(argc, argv, "c:l:b:",
+	    long_options, NULL)) != -1)
+		code = take_option(&o, opt);
+	if (o.over)
+		code = EX_OK;
+	if (code == -1 && optind < argc)
+		code = usage_error("unexpected argument: ", argv[optind]);
+	if (code == -1)
+		code = run(&o, &path);
+	free(o.args.listen);
+	free(o.args.backend);
+	free(path);
+	return code;
+}

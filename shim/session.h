@@ -1,0 +1,53 @@
+/*
+ * session: one client, from its first byte to its close.
+ *
+ * Every end of a session goes through one function, which writes its line to
+ * the log, counts it and frees everything.
+ */
+#ifndef SESSION_H_
+#define SESSION_H_
+
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <stddef.h>
+
+#include "backend.h"
+#include "conf.h"
+#include "metrics.h"
+
+struct event_base;
+struct session;
+
+LIST_HEAD(session_list, session);
+
+/* What the sessions of a worker share; owned by the worker. */
+struct session_env {
+	struct event_base	*base;
+	const struct conf	*conf;
+	struct backends		*backends;
+	struct metrics_slot	*metrics;
+	size_t			 next_backend;	/* in turn */
+	struct session_list	 sessions;
+	/* called when one has ended */
+	void			(*ended)(void *arg);
+	void			*arg;
+};
+
+/*
+ * Serves the client on the non-blocking socket FD, which the session owns,
+ * accepted on listener L from the address SA of LEN bytes.
+ */
+void	session_start(struct session_env *env, const struct conf_listen *l,
+	    int fd, const struct sockaddr *sa, socklen_t len);
+
+/*
+ * The worker is to stop: clients that have not sent a byte get a short time
+ * for it, the others go on.
+ */
+void	sessions_hurry(struct session_env *env);
+
+/* Ends all sessions as they are.  Returns how many there were. */
+size_t	sessions_abort(struct session_env *env);
+
+#endif

@@ -1,0 +1,464 @@
+#include "config.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "stream.h"
+
+/* A read starts at this size and doubles while reads fill it. */
+#define READ_FIRST	16384
+#define READ_LARGEST	262144
+/* After so many bytes other streams get their turn. */
+#define READ_BUDGET	1048576
+/* One TLS record. */
+#define TLS_WRITE	16384
+
+struct stream {
+	struct event	*ev_read, *ev_write;
+	struct evbuffer	*in, *out;
+	stream_cb	*cb;
+	void		*arg;
+	SSL		*ssl;
+	int		 fd;
+	size_t		 read_size;
+	unsigned int	 busy;		/* callbacks on the stack */
+	bool		 connecting, handshaking;
+	bool		 readable;	/* the kernel may have more for us */
+	bool		 paused, eof, shut, gone, freed;
+	bool		 flushing;	/* STREAM_WRITTEN is owed */
+	bool		 tls_write_reads;	/* SSL_write() waits for input */
+	const char	*error;
+};
+
+static void on_event(evutil_socket_t, short, void *);
+
+struct stream *
+stream_new(struct event_base *base, int fd, stream_cb *cb, void *arg)
+{
+	struct stream *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL) {
+		(void)close(fd);
+		return NULL;
+	}
+	s->fd = fd;
+	s->cb = cb;
+	s->arg = arg;
+	s->read_size = READ_FIRST;
+	s->in = evbuffer_new();
+	s->out = evbuffer_new();
+	/* edge-triggered: a half-closed socket would be ready for ever */
+	s->ev_read = event_new(base, fd, EV_READ | EV_PERSIST | EV_ET,
+	    on_event, s);
+	s->ev_write = event_new(base, fd, EV_WRITE | EV_ET, on_event, s);
+	if (s->in == NULL || s->out == NULL || s->ev_read == NULL ||
+	    s->ev_write == NULL) {
+		stream_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void
+destroy(struct stream *s)
+{
+	if (s->ssl != NULL)
+		SSL_free(s->ssl);
+	if (s->in != NULL)
+		evbuffer_free(s->in);
+	if (s->out != NULL)
+		evbuffer_free(s->out);
+	free(s);
+}
+
+void
+stream_free(struct stream *s)
+{
+	if (s == NULL || s->freed)
+		return;
+	s->freed = true;
+	if (s->ev_read != NULL)
+		event_free(s->ev_read);
+	if (s->ev_write != NULL)
+		event_free(s->ev_write);
+	(void)close(s->fd);
+	if (s->busy == 0)
+		destroy(s);
+}
+
+void
+stream_tls(struct stream *s, struct ssl_st *ssl)
+{
+	s->ssl = ssl;
+	s->handshaking = true;
+	(void)SSL_set_fd(ssl, s->fd);
+	SSL_set_connect_state(ssl);
+	SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+}
+
+int
+stream_start(struct stream *s, bool connecting)
+{
+	s->connecting = connecting || s->ssl != NULL;
+	if (event_add(s->ev_read, NULL) == -1)
+		return -1;
+	return s->connecting ? event_add(s->ev_write, NULL) : 0;
+}
+
+struct evbuffer *
+stream_input(struct stream *s)
+{
+	return s->in;
+}
+
+struct evbuffer *
+stream_output(struct stream *s)
+{
+	return s->out;
+}
+
+bool
+stream_eof(const struct stream *s)
+{
+	return s->eof;
+}
+
+const char *
+stream_error(const struct stream *s)
+{
+	return s->error != NULL ? s->error : "the connection was closed";
+}
+
+/* Tells the owner; false if it freed the stream meanwhile. */
+static bool
+tell(struct stream *s, enum stream_event ev)
+{
+	if (s->freed || s->gone)
+		return !s->freed;
+	if (ev == STREAM_GONE) {
+		s->gone = true;
+		(void)event_del(s->ev_read);
+		(void)event_del(s->ev_write);
+	}
+	s->cb(s, ev, s->arg);
+	return !s->freed;
+}
+
+static void
+fail(struct stream *s, const char *why)
+{
+	if (s->error == NULL)
+		s->error = why;
+}
+
+/* What went wrong with TLS, in OpenSSL's words. */
+static const char *
+tls_error(const struct stream *s)
+{
+	long verify = SSL_get_verify_result(s->ssl);
+	unsigned long e = ERR_peek_last_error();
+	const char *why;
+
+	if (verify != X509_V_OK)
+		return X509_verify_cert_error_string(verify);
+	why = e != 0 ? ERR_reason_error_string(e) : NULL;
+	return why != NULL ? why : "the TLS connection was cut off";
+}
+
+/*
+ * The outcome RC <= 0 of a TLS call: 0 to try again later, -1 for the end.
+ * WRITING says which event a retry waits for where TLS wants the other.
+ */
+static int
+tls_wait(struct stream *s, int rc, bool writing)
+{
+	switch (SSL_get_error(s->ssl, rc)) {
+	case SSL_ERROR_WANT_READ:
+		s->readable = false;
+		s->tls_write_reads = writing;
+		return 0;
+	case SSL_ERROR_WANT_WRITE:
+		(void)event_add(s->ev_write, NULL);
+		return 0;
+	case SSL_ERROR_ZERO_RETURN:
+		s->eof = true;
+		return 0;
+	default:
+		fail(s, tls_error(s));
+		ERR_clear_error();
+		return -1;
+	}
+}
+
+/* Reads once into the input.  Returns bytes, 0 for nothing now or the end
+   (s->eof), -1 for a failure. */
+static ssize_t
+read_tls(struct stream *s, struct evbuffer_iovec *v)
+{
+	int n;
+
+	ERR_clear_error();
+	n = SSL_read(s->ssl, v[0].iov_base,
+	    v[0].iov_len > INT_MAX ? INT_MAX : (int)v[0].iov_len);
+	if (n > 0)
+		return n;
+	return tls_wait(s, n, false);
+}
+
+static ssize_t
+read_plain(struct stream *s, struct evbuffer_iovec *v, int nv)
+{
+	struct iovec iov[2];
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < nv; i++) {
+		iov[i].iov_base = v[i].iov_base;
+		iov[i].iov_len = v[i].iov_len;
+	}
+	do {
+		n = readv(s->fd, iov, nv);
+	} while (n == -1 && errno == EINTR);
+	if (n > 0)
+		return n;
+	if (n == 0)
+		s->eof = true;
+	else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+		fail(s, strerror(errno));
+		return -1;
+	}
+	s->readable = false;
+	return 0;
+}
+
+static ssize_t
+read_once(struct stream *s)
+{
+	struct evbuffer_iovec v[2];
+	size_t left, space = 0;
+	ssize_t n;
+	int nv, i;
+
+	nv = evbuffer_reserve_space(s->in, (ev_ssize_t)s->read_size, v,
+	    s->ssl != NULL ? 1 : 2);
+	if (nv < 1) {
+		fail(s, "out of memory");
+		return -1;
+	}
+	for (i = 0; i < nv; i++)
+		space += v[i].iov_len;
+	n = s->ssl != NULL ? read_tls(s, v) : read_plain(s, v, nv);
+	if (n <= 0)
+		return n;
+	if ((size_t)n == space && s->read_size < READ_LARGEST)
+		s->read_size *= 2;
+	for (i = 0, left = (size_t)n; i < nv; i++) {
+		if (v[i].iov_len > left)
+			v[i].iov_len = left;
+		left -= v[i].iov_len;
+	}
+	(void)evbuffer_commit_space(s->in, v, nv);
+	return n;
+}
+
+/*
+ * Is the peer gone for good?  Only asked while this side is open: then a
+ * hang-up means that both directions are closed, or a reset.
+ */
+static bool
+hung_up(const struct stream *s)
+{
+	struct pollfd p = { .fd = s->fd };
+
+	return !s->shut && poll(&p, 1, 0) == 1 &&
+	    (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+static void
+pump(struct stream *s)
+{
+	size_t got = 0;
+	ssize_t n = 0;
+
+	while (s->readable && !s->paused && !s->eof && got < READ_BUDGET &&
+	    (n = read_once(s)) > 0)
+		got += (size_t)n;
+	if (got >= READ_BUDGET && s->readable)
+		event_active(s->ev_read, EV_READ, 0);
+	if (got > 0 && !tell(s, STREAM_READ))
+		return;
+	if (n < 0)
+		(void)tell(s, STREAM_GONE);
+	else if (s->eof && !s->gone) {
+		s->readable = false;
+		if (tell(s, STREAM_EOF) && hung_up(s)) {
+			fail(s, "the connection was closed");
+			(void)tell(s, STREAM_GONE);
+		}
+	}
+}
+
+/* connect() is over, or TLS goes on. */
+static void
+establish(struct stream *s)
+{
+	socklen_t len = sizeof(int);
+	int error = 0, rc;
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+		error = errno;
+	if (error != 0) {
+		fail(s, strerror(error));
+		(void)tell(s, STREAM_GONE);
+		return;
+	}
+	if (s->handshaking) {
+		ERR_clear_error();
+		if ((rc = SSL_do_handshake(s->ssl)) <= 0) {
+			if (tls_wait(s, rc, false) == -1 || s->eof) {
+				fail(s, "closed during the TLS handshake");
+				(void)tell(s, STREAM_GONE);
+			}
+			return;
+		}
+		s->handshaking = false;
+	}
+	s->connecting = false;
+	s->readable = true;
+	if (tell(s, STREAM_CONNECTED))
+		pump(s);
+}
+
+static void
+writable(struct stream *s)
+{
+	int rc;
+
+	if (!s->flushing)
+		return;
+	if ((rc = stream_flush(s)) == 1)
+		(void)tell(s, STREAM_WRITTEN);
+	else if (rc == -1)
+		/* what the peer said before is still to be read */
+		s->readable = true;
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	s->busy++;
+	if (s->connecting) {
+		/* reading is an edge that may come before the connect's end */
+		establish(s);
+	} else {
+		if ((what & EV_WRITE) || s->tls_write_reads) {
+			s->tls_write_reads = false;
+			writable(s);
+		}
+		if (!s->freed && !s->gone && (what & EV_READ)) {
+			if (s->eof && hung_up(s)) {
+				fail(s, "the connection was closed");
+				(void)tell(s, STREAM_GONE);
+			} else if (!s->eof) {
+				s->readable = true;
+				pump(s);
+			}
+		}
+	}
+	if (--s->busy == 0 && s->freed)
+		destroy(s);
+}
+
+static int
+write_tls(struct stream *s)
+{
+	size_t len;
+	unsigned char *p;
+	int n;
+
+	while ((len = evbuffer_get_length(s->out)) > 0) {
+		if (len > TLS_WRITE)
+			len = TLS_WRITE;
+		if ((p = evbuffer_pullup(s->out, (ev_ssize_t)len)) == NULL) {
+			fail(s, "out of memory");
+			return -1;
+		}
+		ERR_clear_error();
+		if ((n = SSL_write(s->ssl, p, (int)len)) <= 0)
+			return tls_wait(s, n, true);
+		(void)evbuffer_drain(s->out, (size_t)n);
+	}
+	return 1;
+}
+
+static int
+write_plain(struct stream *s)
+{
+	int n;
+
+	while (evbuffer_get_length(s->out) > 0) {
+		n = evbuffer_write(s->out, s->fd);
+		if (n > 0)
+			continue;
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			(void)event_add(s->ev_write, NULL);
+			return 0;
+		}
+		fail(s, n == -1 ? strerror(errno) : "write failed");
+		return -1;
+	}
+	return 1;
+}
+
+int
+stream_flush(struct stream *s)
+{
+	int rc;
+
+	if (s->gone)
+		return -1;
+	rc = s->ssl != NULL ? write_tls(s) : write_plain(s);
+	s->flushing = rc == 0;
+	return rc;
+}
+
+void
+stream_pause(struct stream *s)
+{
+	s->paused = true;
+}
+
+void
+stream_resume(struct stream *s)
+{
+	if (!s->paused)
+		return;
+	s->paused = false;
+	if (s->readable && !s->gone)
+		event_active(s->ev_read, EV_READ, 0);
+}
+
+void
+stream_shutdown(struct stream *s)
+{
+	s->shut = true;
+	(void)shutdown(s->fd, SHUT_WR);
+}

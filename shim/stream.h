@@ -1,0 +1,74 @@
+/*
+ * stream: one connected socket with its buffers, plain or TLS.
+ *
+ * libevent's bufferevents are not used here for two reasons: they read at
+ * most 4 KiB with two system calls, and they do not notice that a peer that
+ * has half-closed goes away for good.  The buffers are libevent's, so a body
+ * can be moved and sent without being copied.
+ */
+#ifndef STREAM_H_
+#define STREAM_H_
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct event_base;
+struct evbuffer;
+struct stream;
+struct ssl_st;
+
+enum stream_event {
+	STREAM_CONNECTED,	/* stream_connecting() or the TLS handshake is over */
+	STREAM_READ,		/* stream_input() has more */
+	STREAM_EOF,		/* the peer has half-closed; comes once */
+	STREAM_WRITTEN,		/* a stream_flush() that was unfinished is finished */
+	STREAM_GONE		/* reset, fully closed, or failed: stream_error() */
+};
+
+/* May free the stream; nothing else comes after STREAM_GONE. */
+typedef void stream_cb(struct stream *s, enum stream_event ev, void *arg);
+
+/*
+ * A stream over the non-blocking socket FD, which it owns from now on (also
+ * when NULL is returned, for want of memory: FD is closed then).  Events
+ * start with stream_start().
+ */
+struct stream *stream_new(struct event_base *base, int fd, stream_cb *cb,
+	    void *arg);
+
+/* Starts reading.  CONNECTING: connect() is in progress, wait for its end. */
+int	stream_start(struct stream *s, bool connecting);
+
+/*
+ * Speaks TLS with SSL, which the stream owns from now on, as a client, from
+ * the end of connect() on; to be called before stream_start().
+ */
+void	stream_tls(struct stream *s, struct ssl_st *ssl);
+
+/* Frees S, closing its socket.  Allowed in its callback; NULL is allowed. */
+void	stream_free(struct stream *s);
+
+/* What has come and is not taken yet; what is to go. */
+struct evbuffer *stream_input(struct stream *s);
+struct evbuffer *stream_output(struct stream *s);
+
+/*
+ * Writes the output.  Returns 1 if all of it is written, 0 if the rest will
+ * follow (STREAM_WRITTEN tells), -1 if the peer does not take it any more.
+ */
+int	stream_flush(struct stream *s);
+
+/* Stops reading, and goes on.  A stream is born reading. */
+void	stream_pause(struct stream *s);
+void	stream_resume(struct stream *s);
+
+/* No more will be written: half-closes towards the peer. */
+void	stream_shutdown(struct stream *s);
+
+/* Has the peer half-closed? */
+bool	stream_eof(const struct stream *s);
+
+/* The reason of STREAM_GONE or a failed flush: a static or owned text. */
+const char *stream_error(const struct stream *s);
+
+#endif

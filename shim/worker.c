@@ -1,0 +1,328 @@
+#include "config.h"
+
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "backend.h"
+#include "log.h"
+#include "session.h"
+#include "worker.h"
+
+/* So many clients are accepted before others get their turn. */
+#define ACCEPT_BATCH	32
+/* Accepting is tried again after so many microseconds when the limit of
+   connections was reached, and when the system had no descriptor left. */
+#define RETRY_LIMIT	50000
+#define RETRY_SYSTEM	500000
+
+struct worker {
+	const struct conf *conf;
+	const struct listeners *ls;
+	struct metrics	*metrics;
+	struct event_base *base;
+	struct session_env env;
+	struct event	**accepting;	/* one for each listener */
+	struct event	*retry;		/* when to accept again */
+	struct event	*sigterm;
+	struct event	*deadline;	/* of stopping */
+	bool		 paused;	/* accepts nothing for now */
+	bool		 at_limit;	/* that was logged */
+	bool		 stopping;
+};
+
+/* What an accept event needs. */
+struct accepter {
+	struct worker	*w;
+	size_t		 i;
+};
+
+static void
+pause_accepting(struct worker *w, long usec)
+{
+	struct timeval tv = { usec / 1000000, usec % 1000000 };
+	size_t i;
+
+	w->paused = true;
+	for (i = 0; i < listeners_count(w->ls); i++)
+		(void)event_del(w->accepting[i]);
+	(void)event_add(w->retry, &tv);
+}
+
+static void
+resume_accepting(struct worker *w)
+{
+	size_t i;
+
+	w->paused = false;
+	for (i = 0; i < listeners_count(w->ls); i++)
+		(void)event_add(w->accepting[i], NULL);
+}
+
+/* Is there a connection to spare?  Says so in the log when it turns. */
+static bool
+below_limit(struct worker *w)
+{
+	bool below = metrics_active(w->metrics) < w->conf->max_connections;
+
+	if (!below && !w->at_limit)
+		log_msg(LOG_WARNING, "max_connections = %llu is reached: new "
+		    "clients wait", (unsigned long long)w->conf->max_connections);
+	else if (below && w->at_limit)
+		log_msg(LOG_NOTICE, "connections are below max_connections "
+		    "again: clients are accepted");
+	w->at_limit = !below;
+	return below;
+}
+
+/*
+ * Accepts clients of listener I, COUNT at most; all that wait, for COUNT 0.
+ * Returns whether accepting may go on.
+ */
+static bool
+accept_clients(struct worker *w, size_t i, unsigned int count)
+{
+	const struct conf_listen *l =
+	    &w->conf->listen[listeners_section(w->ls, i)];
+	struct sockaddr_storage ss;
+	unsigned int n;
+	socklen_t len;
+	int fd;
+
+	for (n = 0; count == 0 || n < count; n++) {
+		if (!below_limit(w)) {
+			if (!w->stopping)
+				pause_accepting(w, RETRY_LIMIT);
+			return false;
+		}
+		len = sizeof(ss);
+		memset(&ss, 0, sizeof(ss));
+		fd = accept4(listeners_fd(w->ls, i), (struct sockaddr *)&ss,
+		    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd != -1) {
+			session_start(&w->env, l, fd, (struct sockaddr *)&ss,
+			    len);
+			continue;
+		}
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return true;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		log_msg(LOG_ERR, "%s: cannot accept: %s; trying again in "
+		    "half a second", l->address, strerror(errno));
+		if (!w->stopping)
+			pause_accepting(w, RETRY_SYSTEM);
+		return false;
+	}
+	return true;
+}
+
+static void
+on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct accepter *a = arg;
+
+	(void)fd;
+	(void)what;
+	(void)accept_clients(a->w, a->i, ACCEPT_BATCH);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct timeval tv = { 0, RETRY_LIMIT };
+
+	(void)fd;
+	(void)what;
+	if (w->stopping)
+		return;
+	if (below_limit(w))
+		resume_accepting(w);
+	else
+		(void)event_add(w->retry, &tv);
+}
+
+static void
+on_ended(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->stopping && LIST_EMPTY(&w->env.sessions))
+		(void)event_base_loopexit(w->base, NULL);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	size_t n;
+
+	(void)fd;
+	(void)what;
+	n = sessions_abort(&w->env);
+	log_msg(LOG_ERR, "timeout_stop = %g s is over: %zu requests were cut "
+	    "off", w->conf->timeout.stop, n);
+	(void)event_base_loopexit(w->base, NULL);
+}
+
+static void
+on_sigterm(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct timeval tv = { (time_t)w->conf->timeout.stop, 0 };
+	size_t i;
+
+	(void)fd;
+	(void)what;
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	for (i = 0; i < listeners_count(w->ls); i++)
+		(void)event_del(w->accepting[i]);
+	/* those who connected already are clients like the others */
+	for (i = 0; i < listeners_count(w->ls); i++)
+		if (!accept_clients(w, i, 0))
+			break;
+	sessions_hurry(&w->env);
+	(void)event_add(w->deadline, &tv);
+	on_ended(w);
+}
+
+/* Becomes the configured user.  Returns 0, or -1 after a line in the log. */
+static int
+drop_privileges(const struct conf *c)
+{
+	struct passwd *pw = NULL;
+	struct group *gr = NULL;
+	gid_t gid;
+
+	if (geteuid() != 0 || c->user == NULL)
+		return 0;
+	if ((pw = getpwnam(c->user)) == NULL) {
+		log_msg(LOG_ERR, "user = \"%s\" is not a user of this machine",
+		    c->user);
+		return -1;
+	}
+	if (c->group != NULL && (gr = getgrnam(c->group)) == NULL) {
+		log_msg(LOG_ERR, "group = \"%s\" is not a group of this machine",
+		    c->group);
+		return -1;
+	}
+	gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
+	if (initgroups(c->user, gid) == -1 || setgid(gid) == -1 ||
+	    setuid(pw->pw_uid) == -1 ||
+	    (pw->pw_uid != 0 && setuid(0) != -1)) {
+		log_msg(LOG_ERR, "cannot become user %s: %s", c->user,
+		    strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static void
+set_signals(void)
+{
+	sigset_t none;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* the terminal's ^C and hang-up are the supervisor's business */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool
+make_events(struct worker *w, struct accepter *accepters)
+{
+	size_t i;
+
+	w->retry = event_new(w->base, -1, EV_TIMEOUT, on_retry, w);
+	w->deadline = event_new(w->base, -1, EV_TIMEOUT, on_deadline, w);
+	w->sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
+	if (w->retry == NULL || w->deadline == NULL || w->sigterm == NULL ||
+	    event_add(w->sigterm, NULL) == -1)
+		return false;
+	for (i = 0; i < listeners_count(w->ls); i++) {
+		accepters[i].w = w;
+		accepters[i].i = i;
+		w->accepting[i] = event_new(w->base, listeners_fd(w->ls, i),
+		    EV_READ | EV_PERSIST, on_accept, &accepters[i]);
+		if (w->accepting[i] == NULL ||
+		    event_add(w->accepting[i], NULL) == -1)
+			return false;
+	}
+	return true;
+}
+
+static void
+free_events(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; w->accepting != NULL && i < listeners_count(w->ls); i++)
+		if (w->accepting[i] != NULL)
+			event_free(w->accepting[i]);
+	if (w->retry != NULL)
+		event_free(w->retry);
+	if (w->deadline != NULL)
+		event_free(w->deadline);
+	if (w->sigterm != NULL)
+		event_free(w->sigterm);
+}
+
+int
+worker_run(const struct conf *conf, const struct listeners *ls,
+    struct metrics *m, size_t i)
+{
+	struct worker w = { .conf = conf, .ls = ls, .metrics = m };
+	struct accepter *accepters;
+	int rc = EX_OSERR;
+
+	set_signals();
+	/* without its supervisor nobody would stop it */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	accepters = calloc(listeners_count(ls), sizeof(*accepters));
+	w.accepting = calloc(listeners_count(ls), sizeof(struct event *));
+	w.base = event_base_new();
+	if (accepters == NULL || w.accepting == NULL || w.base == NULL)
+		goto done;
+	w.env.base = w.base;
+	w.env.conf = conf;
+	w.env.metrics = metrics_slot(m, i);
+	w.env.ended = on_ended;
+	w.env.arg = &w;
+	/* workers begin with different backends */
+	w.env.next_backend = i;
+	LIST_INIT(&w.env.sessions);
+	if (drop_privileges(conf) == -1)
+		goto done;
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);	/* setuid() cleared it */
+	if ((w.env.backends = backends_new(w.base, conf)) == NULL)
+		goto done;
+	if (!make_events(&w, accepters)) {
+		log_msg(LOG_ERR, "out of memory");
+		goto done;
+	}
+	rc = event_base_dispatch(w.base) == -1 ? EX_OSERR : EX_OK;
+	(void)sessions_abort(&w.env);
+done:
+	free_events(&w);
+	backends_free(w.env.backends);
+	if (w.base != NULL)
+		event_base_free(w.base);
+	free(w.accepting);
+	free(accepters);
+	return rc;
+}
