@@ -25,7 +25,7 @@ struct envelope {
 	char	**rcpt;
 	size_t	  nrcpt;
 	char	 *ip;		/* client's address, inet_pton() takes it */
-	char	 *helo;
+	char	 *helo;		/* as said; what Exim left out, filled in */
 	char	 *hostname;	/* verified name of the client */
 	char	 *queue_id;
 	char	 *user;		/* the SMTP-authenticated name */

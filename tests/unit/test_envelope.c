@@ -329,6 +329,8 @@ static const struct sample refused[] = {
 	NO_CLIENT("name in brackets", "[c.example] ([" IP "])"),
 	NO_CLIENT("name with a backslash", "c\\032x ([" IP "])"),
 	NO_CLIENT("name with an at sign", "a@c.example ([" IP "])"),
+	NO_CLIENT("name with an at sign, folded",
+	    "a@c.example\n\t([" IP "] helo=h ident=i)"),
 	NO_CLIENT("quoted name", "\"c.example\" ([" IP "])"),
 	NO_CLIENT("two names", "c.example d.example ([" IP "])"),
 	NO_CLIENT("two spaces", "c.example  ([" IP "])"),
@@ -345,15 +347,32 @@ static const struct sample refused[] = {
 	NO_CLIENT("text after the parenthesis", "c.example ([" IP "]) x"),
 	NO_CLIENT("user with a comma", "a,b"),
 	NO_CLIENT("user with a quote", "\"a"),
+	RECEIVED("user with a comma, in line",
+	    "Received: from a,b by mx.example.org with local (Exim 4.96)\n"
+	    REST),
+	RECEIVED("user with a comma, HELO",
+	    "Received: from a,b (helo=h)\n" BY REST),
+	RECEIVED("user with text after the quotes",
+	    "Received: from \"a\"by mx.example.org with local (Exim 4.96)\n"
+	    REST),
+	RECEIVED("user and a line break",
+	    "Received: from \"a\"\n\t([" IP "] helo=h ident=i)\n" BY REST),
 	NO_CLIENT("user and HELO that is open", "a (helo=x"),
 	NO_CLIENT("nobody", ""),
 
 	NO_BY("no by", ""),
+	NO_BY("no by, no host", "\twith esmtp (Exim 4.96)\n"),
+	NO_BY("no space", "\tby mx.example.org\twith esmtp (Exim 4.96)\n"),
 	NO_BY("space for tab", " by mx.example.org with esmtp (Exim 4.96)\n"),
 	NO_BY("no host", "\tby  with esmtp (Exim 4.96)\n"),
 	NO_BY("odd host", "\tby mx,example with esmtp (Exim 4.96)\n"),
 	NO_BY("no protocol", "\tby mx.example.org with  (Exim 4.96)\n"),
 	NO_BY("odd protocol", "\tby mx.example.org with (x) (Exim 4.96)\n"),
+	NO_BY("cipher for protocol",
+	    "\tby mx.example.org with (TLSv1:X:1)\n\t(Exim 4.92)\n"),
+	NO_BY("version for protocol", "\tby mx.example.org with (Exim 4.96)\n"),
+	NO_BY("no space after protocol",
+	    "\tby mx.example.org with esmtp(Exim 4.96)\n"),
 	NO_BY("no Exim", "\tby mx.example.org with esmtp\n"),
 	NO_BY("not Exim", "\tby mx.example.org with esmtp (Exam 4.96)\n"),
 	NO_BY("no version", "\tby mx.example.org with esmtp (Exim )\n"),
@@ -362,6 +381,14 @@ static const struct sample refused[] = {
 	NO_BY("cipher and version in a line",
 	    "\tby mx.example.org with esmtps (TLSv1:X:1) (Exim 4.92)\n"),
 	NO_BY("cipher alone", "\tby mx.example.org with esmtps (TLSv1:X:1)\n"),
+	NO_BY("cipher open, to 4.92",
+	    "\tby mx.example.org with esmtps (TLSv1:X:1\n\t(Exim 4.92)\n"),
+	NO_BY("no cipher, to 4.92",
+	    "\tby mx.example.org with esmtps ()\n\t(Exim 4.92)\n"),
+	NO_BY("version open",
+	    "\tby mx.example.org with esmtps  (TLS1.3(Exim 4.93)\n"),
+	NO_BY("no version",
+	    "\tby mx.example.org with esmtps  ()(Exim 4.93)\n"),
 	NO_BY("cipher in two forms", "\tby mx.example.org with esmtps"
 	    "  (TLS1.3)(TLSv1:X:1)\n\t(Exim 4.93)\n"),
 	NO_BY("cipher open", "\tby mx.example.org with esmtps  (TLS1.3"
@@ -386,12 +413,25 @@ static const struct sample refused[] = {
 	NO_REST("mixed id", FROM "\tid 1xVNBV-000000007Ke-2u" TAIL),
 	NO_REST("odd id", FROM "\tid 1xVNBV_0006sL_2I" TAIL),
 	NO_REST("foreign id", FROM "\tid 4D3C2B1A09" TAIL),
+	NO_REST("text after the id", FROM "\tid " ID " x" TAIL),
 	NO_REST("no for", FROM "\tid " ID "; " DATE "\n"),
 	NO_REST("other recipient", FROM "\tid " ID
 	    "\n\tfor b@y.example; " DATE "\n"),
 	NO_REST("recipient in brackets", FROM "\tid " ID
 	    "\n\tfor <a@y.example>; " DATE "\n"),
 	NO_REST("no date", FROM "\tid " ID "\n\tfor a@y.example\n"),
+	NO_REST("no semicolon", FROM "\tid " ID
+	    "\n\tfor a@y.example " DATE "\n"),
+	NO_REST("no semicolon, date in its own line", FROM "\tid " ID
+	    "\n\tfor a@y.example\n\t" DATE "\n"),
+	NO_REST("no space before the date", FROM "\tid " ID
+	    "\n\tfor a@y.example;" DATE "\n"),
+	NO_REST("no weekday", FROM "\tid " ID
+	    "\n\tfor a@y.example; , 23 Nov 2026 06:05:49 +0000\n"),
+	NO_REST("no day", FROM "\tid " ID
+	    "\n\tfor a@y.example; Mon,  Nov 2026 06:05:49 +0000\n"),
+	NO_REST("letters for the day", FROM "\tid " ID
+	    "\n\tfor a@y.example; Mon, xx Nov 2026 06:05:49 +0000\n"),
 	NO_REST("empty date", FROM "\tid " ID "\n\tfor a@y.example; \n"),
 	NO_REST("no such weekday", FROM "\tid " ID
 	    "\n\tfor a@y.example; Mom, 23 Nov 2026 06:05:49 +0000\n"),
