@@ -229,7 +229,7 @@ is_one_of(unsigned char c, const char *set)
 	return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* Of an address literal, before it is looked at more closely. */
+/* Of a client's address, before inet_pton() looks at it. */
 static bool
 is_ip(unsigned char c)
 {
@@ -268,6 +268,12 @@ static bool
 is_domain(unsigned char c)
 {
 	return is_alnum(c) || c >= 0x80 || is_one_of(c, "._-");
+}
+
+static bool
+is_literal(unsigned char c)
+{
+	return c > 0x20 && c < 0x7f && !is_one_of(c, "[\\]");
 }
 
 static bool
@@ -324,7 +330,7 @@ take_local_part(struct slice *s)
 	return s->p > start;
 }
 
-/* Takes a domain or an address literal. */
+/* Takes a domain or a literal, of which Exim asks no more than its end. */
 static bool
 take_domain(struct slice *s)
 {
@@ -332,9 +338,8 @@ take_domain(struct slice *s)
 
 	if (!take(s, "["))
 		return take_word(s, is_domain, &word);
-	if (!take(s, "IPv6:"))
-		(void)take(s, "IPv4:");
-	return take_word(s, is_ip, &word) && take(s, "]");
+	(void)take_word(s, is_literal, &word);
+	return take(s, "]");
 }
 
 /* Takes an address as Exim stores it: no route, no comment, with a domain. */
@@ -425,16 +430,17 @@ take_full_date(struct slice *s)
 
 /*
  * "From PATH DATE".  Verifying an address in an ACL leaves its return path
- * behind, and Exim shows it here: the sender, some errors_to, before 4.90 the
- * sender of an earlier message.  So PATH says nothing, but is the client's
- * text.  Without such a verification it is MAILER-DAEMON.
+ * behind, and Exim shows it here: the sender, some errors_to, before 4.90 even
+ * what has come to stand in memory that was freed.  So PATH says nothing and
+ * may be anything.  Without such a verification it is MAILER-DAEMON.
  */
 static bool
 read_from_line(struct slice line)
 {
-	return take_local_part(&line) &&
-	    (!take(&line, "@") || take_domain(&line)) &&
-	    take(&line, " ") && take_mbox_date(&line) && line.len == 0;
+	if (line.len <= sizeof(" Mon Nov 23 05:52:33 2026") - 1)
+		return false;
+	advance(&line, line.len - (sizeof(" Mon Nov 23 05:52:33 2026") - 1));
+	return take(&line, " ") && take_mbox_date(&line) && line.len == 0;
 }
 
 /* "a@x, b@y": counts them, and keeps the list to be read again. */
