@@ -151,14 +151,12 @@ take_symbols(struct verdict *v, const cJSON *list)
 	return true;
 }
 
-/* A whole number within what a header's position can be, or 0. */
-static int
-index_of(const cJSON *n)
+/* Is N a number that a header's position can be? */
+static bool
+is_index(const cJSON *n)
 {
-	if (!cJSON_IsNumber(n) || !(n->valuedouble > -1e6) ||
-	    !(n->valuedouble < 1e6))
-		return 0;
-	return (int)n->valuedouble;
+	return cJSON_IsNumber(n) && n->valuedouble > -1e6 &&
+	    n->valuedouble < 1e6;
 }
 
 static void
@@ -181,27 +179,30 @@ add_milter(struct verdict *v, const char *name, const char *value, int index)
 static void
 milter_add(struct verdict *v, const char *name, const cJSON *c, bool nested)
 {
-	const cJSON *m, *value;
+	const cJSON *m, *value, *order;
 
 	if (cJSON_IsString(c))
 		add_milter(v, name, c->valuestring, 0);
 	else if (cJSON_IsObject(c)) {
 		value = cJSON_GetObjectItemCaseSensitive(c, "value");
+		order = cJSON_GetObjectItemCaseSensitive(c, "order");
 		if (cJSON_IsString(value))
-			add_milter(v, name, value->valuestring, index_of(
-			    cJSON_GetObjectItemCaseSensitive(c, "order")));
+			add_milter(v, name, value->valuestring,
+			    is_index(order) ? (int)order->valuedouble : 0);
 	} else if (cJSON_IsArray(c) && !nested)
 		cJSON_ArrayForEach(m, c)
 			milter_add(v, name, m, true);
 }
 
+/* Headers to remove: a position, 0 for all of that name, or an array. */
 static void
 milter_remove(struct verdict *v, const char *name, const cJSON *c, bool nested)
 {
 	const cJSON *m;
 
-	if (cJSON_IsNumber(c))
-		add_milter(v, name, NULL, index_of(c));
+	/* what is no position must not come to mean all */
+	if (is_index(c) && c->valuedouble == (int)c->valuedouble)
+		add_milter(v, name, NULL, (int)c->valuedouble);
 	else if (cJSON_IsArray(c) && !nested)
 		cJSON_ArrayForEach(m, c)
 			milter_remove(v, name, m, true);
