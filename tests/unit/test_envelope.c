@@ -489,6 +489,7 @@ static const struct sample unknown[] = {
 	    " +0000 2026"),
 	NO_MBOX("text after the date", "From MAILER-DAEMON Mon Nov 23 06:05:49"
 	    " 2026 "),
+	NO_MBOX("year long ago", "From MAILER-DAEMON Mon Nov 23 06:05:49 0202"),
 	NO_MBOX("year of three digits", "From MAILER-DAEMON Mon Nov 23 06:05:49"
 	    " 202"),
 	NO_SENDER("null sender shown", "X-Envelope-From: <>"),
