@@ -157,7 +157,9 @@ receive(struct exchange *x, bool eom)
 
 	if (evbuffer_get_length(in) > 0 && x->phase != PHASE_RECEIVE)
 		enter(x, PHASE_RECEIVE);
-	while (pr == HTTP_MORE && evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
+	/* the length is asked too: a peek finds the space that is reserved */
+	while (pr == HTTP_MORE && evbuffer_get_length(in) > 0 &&
+	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
 		pr = http_response_feed(x->response, v.iov_base, v.iov_len,
 		    false);
 		(void)evbuffer_drain(in, v.iov_len);

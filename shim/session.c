@@ -612,7 +612,9 @@ take_head(struct session *s, bool eom)
 	struct evbuffer_iovec v;
 	size_t used;
 
-	while (pr == SPAMD_MORE && evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
+	/* the length is asked too: a peek finds the space that is reserved */
+	while (pr == SPAMD_MORE && evbuffer_get_length(in) > 0 &&
+	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
 		s->any = true;
 		pr = spamd_request_feed(s->request, v.iov_base, v.iov_len,
 		    false, &used);
