@@ -3,8 +3,6 @@
 Exim decides by the drop-in ACL of exim-conf.
 """
 
-import re
-
 from harness import SOURCE_TREE, Case, Exim, Shim, common_rspamd, message
 
 # Record, then decide: Exim scans once, the drop-in ACL meets the same verdict.
@@ -21,10 +19,10 @@ ACL = """
 VERDICTS = {
 	"no action": ({"X_Test_Score": 1.5}, "1.5", "15", "+", False),
 	"greylist": ({"X_Test_Score": 5}, "5.0", "50", "+++++", False),
-	"add header": ({"X_Test_Score": 7.25}, "7.3", "72", "+++++++", True),
+	"add header": ({"X_Test_Score": 7.4}, "7.4", "74", "+++++++", True),
 	"rewrite subject": ({"X_Test_Score": 9}, "9.0", "90", "+++++++++", True),
 	"soft reject": ({"X_Test_Action": "soft reject", "X_Test_Message": "Come back"}, "0.0", "0", "/", False),
-	"reject": ({"X_Test_Score": 20.5, "X_Test_Smtp": "Go away"}, "20.5", "205", "+" * 20, True),
+	"reject": ({"X_Test_Score": 20.5}, "20.5", "205", "+" * 20, True),
 }
 MAIL = {"X_Spam_Status": "No, score=-99", "X_Spam_Score": "-99", "Subject": "a test"}
 
@@ -42,6 +40,9 @@ class Through:
 		cls.exim = cls.shared(Exim, cls.shim.spamd_address(cls.variant, cls.unix), acl_data=ACL,
 		                      acl_not_smtp="accept", acls=f".include {acl}\n",
 		                      macros="CHECK_SPAM_RELAY_HOSTS = :\n")
+
+	def setUp(self):
+		self.shim.settle()
 
 	def scan(self, action):
 		"""Send the mail for action and check Exim's variables; (variables, reply)."""
@@ -85,11 +86,11 @@ class Through:
 
 	def test_add_header(self):
 		report, reply = self.scan("add header")
-		self.assertEqual(report, self.report("add header", [], [("TEST_SCORE", 7.25, "X-Test-Score [opt1, opt,2]")]))
+		self.assertEqual(report, self.report("add header", [], [("TEST_SCORE", 7.4, "X-Test-Score [opt1, opt,2]")]))
 		headers = self.spam_headers(reply)
 		self.assertEqual(headers.pop("X-Spam-Report"), " ".join(report.split()))
 		self.assertEqual(headers, {"Subject": "a test", "X-Spam-Bar": "+++++++", "X-Spam-Status": "Yes",
-		                           "X-Spam-Score": "7.3 (+++++++)"})
+		                           "X-Spam-Score": "7.4 (+++++++)"})
 
 	def test_rewrite_subject(self):
 		report, reply = self.scan("rewrite subject")
@@ -105,8 +106,11 @@ class Through:
 
 	def test_reject(self):
 		report, reply = self.scan("reject")
-		self.assertTrue(report.startswith("Action: reject\n Message: Go away\n "), report)
-		self.assertTrue(report.endswith("\n Report-End: complete"), report)
+		self.assertEqual(report, self.report("reject", [], [("TEST_SCORE", 20.5, "X-Test-Score [opt1, opt,2]")]))
+		self.assertEqual(repr(reply), "550 5.7.1 This message was classified as spam")
+
+	def test_reject_with_a_message(self):
+		reply = self.exim.send(message(X_Test_Action="reject", X_Test_Message="Go away"))
 		self.assertEqual(repr(reply), "550 5.7.1 Go away")
 
 	def test_milter_lines(self):
@@ -116,18 +120,16 @@ class Through:
 		milter = sorted(line for line in report if line.startswith("X-Milter-"))
 		self.assertEqual(milter, ["X-Milter-Add: X-Folded[1]: a b", "X-Milter-Add: X-Spam-Test: yes",
 		                          "X-Milter-Del: X-Old[1]"])
-		self.assertEqual(report.index(milter[0]) < [line.startswith(("Symbol: ", " pts ")) for line in report].index(True),
-		                 True, "milter lines come before the symbols")
+		symbols = next(i for i, line in enumerate(report) if line.startswith(("Symbol: ", " pts ")))
+		self.assertEqual({report.index(line) < symbols for line in milter}, {True})
 		self.assertNotIn("Milter", self.spam_headers(reply)["X-Spam-Report"])
-		self.shim.await_requests()
 
 	def test_negative_score(self):
 		before = len(self.exim.seen())
-		self.exim.send(message(X_Test_Score="-3.25"))
+		self.exim.send(message(X_Test_Score="-3.4"))
 		seen = self.exim.seen()[before]
-		self.assertEqual((seen["spam_score"], seen["spam_bar"]), (b"-3.3" if not self.variant else b"-3.2", b"---"))
-		self.assertTrue(re.match(rb"-3[12]$", seen["spam_score_int"]), seen)
-		self.shim.await_requests()
+		# Exim's own arithmetic: (-3.4 + 0.001) * 10, cut off.
+		self.assertEqual([seen[n] for n in ("spam_score", "spam_score_int", "spam_bar")], [b"-3.4", b"-33", b"---"])
 
 
 class RspamdTcp(Through, Case):

@@ -23,7 +23,7 @@ class Requests(Case):
 		self.fake.forget()
 		self.fake.answer(verdict("add header", 7.0, symbols={"A_RULE": {"score": 7.0, "description": "what it is"},
 		                                                    "B_RULE": 0.0}, message_id="test@client.example"))
-		self.shim.requests()
+		self.shim.settle()
 
 	def ask(self, data, **options):
 		return talk(self.shim.port, data, **options)
@@ -171,6 +171,7 @@ class Requests(Case):
 		             b"\r\n",
 		             b"CHECK\r\n\r\n"):
 			with self.subTest(data[:50]):
+				self.shim.settle()
 				self.refused(data, half_close=True)
 
 	def test_bad_rspamc_requests(self):

@@ -82,8 +82,11 @@ class FakeRspamd:
 	def start(self):
 		return self
 
+	def mark(self):
+		"""As Party.mark(): nothing to do."""
+
 	def tail(self):
-		return "\n".join(["--- fake rspamd", *(f"    {r.head!r}" for r in self.requests[-5:])])
+		return "\n".join(["--- fake rspamd", *(f"    {r.head[:3000]!r}" for r in self.requests[-5:])])
 
 	# What to do.
 

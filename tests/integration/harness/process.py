@@ -158,6 +158,7 @@ class Party:
 		self.root = root
 		self.process = None
 		self.output = self.dir / f"{name}.out"
+		self.marks = {}			# file: where mark() was
 
 	def spawn(self, command, env):
 		out = open(self.output, "ab")
@@ -208,12 +209,18 @@ class Party:
 		"""[(title, file)] of what a failed test wants to show."""
 		return [(f"{self.name} output", self.output)]
 
-	def tail(self, lines=60):
+	def mark(self):
+		"""What the logs hold now is of no interest to tail() any more."""
+		self.marks = {path: path.stat().st_size for _, path in self.logs() if path.exists()}
+
+	def tail(self, lines=40):
+		"""The ends of all logs, as a text to print."""
 		text = []
 		for title, path in self.logs():
-			if path.exists() and path.stat().st_size:
-				body = path.read_text(errors="replace").splitlines()[-lines:]
-				text.append(f"--- {title}\n" + "\n".join(f"    {line[:2000]}" for line in body))
+			if path.exists() and path.stat().st_size > self.marks.get(path, 0):
+				body = path.read_bytes()[self.marks.get(path, 0):].decode(errors="replace")
+				text.append(f"--- {title}")
+				text += [f"    {line[:1000]}" for line in body.splitlines()[-lines:]]
 		return "\n".join(text)
 
 

@@ -32,6 +32,8 @@ class Result(unittest.TestResult):
 		super().startTest(test)
 		self.began = time.monotonic()
 		self.well = True
+		for party in case.active:
+			party.mark()
 		signal.alarm(PER_TEST)
 
 	def stopTest(self, test):
