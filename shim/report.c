@@ -14,11 +14,17 @@
 /* Milter operations may take this much, the rest is the symbols'. */
 #define MILTER_MAX		8192
 
+static const char table_head[] =
+	" pts rule name              description\r\n"
+	"---- ---------------------- ----------------------------------------"
+	"----------\r\n";
+
 /* The report as it grows, and what did not fit. */
 struct report {
 	struct text	*out;
 	size_t		 start;		/* where the report begins in OUT */
 	size_t		 limit;		/* it may grow to this many bytes */
+	bool		 broken;	/* what must be there had no room */
 	bool		 subject_left;
 	bool		 id_left;
 	size_t		 messages_left;
@@ -39,6 +45,18 @@ symbol(const struct outcome *o, const struct verdict *v, size_t i,
 	own->name = OUTCOME_UNSCANNED;
 	own->description = o->reason;
 	return own;
+}
+
+/*
+ * Where the next line begins.  Lines can be taken back, and the writer's
+ * failure with them; one from before this line is for good.
+ */
+static size_t
+begin_line(struct report *r)
+{
+	if (text_failed(r->out))
+		r->broken = true;
+	return r->out->len;
 }
 
 /*
@@ -64,7 +82,7 @@ end_line(struct report *r, size_t at)
 static bool
 whole_line(struct report *r, const char *name, const char *value)
 {
-	size_t at = r->out->len;
+	size_t at = begin_line(r);
 
 	text_printf(r->out, "%s: ", name);
 	text_clean(r->out, value, strlen(value), REPORT_LINE_MAX + 1);
@@ -85,7 +103,7 @@ messages(struct report *r, const struct verdict *v)
 	size_t i, at;
 
 	for (i = 0; i < v->nmessages; i++) {
-		at = r->out->len;
+		at = begin_line(r);
 		text_puts(r->out, "Message: ");
 		shortened(r->out, v->messages[i], MESSAGE_MAX);
 		if (!end_line(r, at))
@@ -126,7 +144,7 @@ milter(struct report *r, const struct verdict *v)
 		m = &v->milter[i];
 		if (!is_header_name(m->name))
 			continue;
-		at = r->out->len;
+		at = begin_line(r);
 		text_printf(r->out, "X-Milter-%s: %s",
 		    m->value != NULL ? "Add" : "Del", m->name);
 		if (m->value != NULL ? m->index > 0 : m->index != 0)
@@ -149,7 +167,8 @@ options(struct text *t, const struct verdict_symbol *s, size_t line)
 {
 	size_t i, at, room;
 
-	if (s->noptions == 0)
+	/* nor may taking back an option hide that the line has failed */
+	if (s->noptions == 0 || text_failed(t))
 		return;
 	text_puts(t, " [");
 	for (i = 0; i < s->noptions; i++) {
@@ -171,7 +190,7 @@ options(struct text *t, const struct verdict_symbol *s, size_t line)
 static bool
 rspamc_symbol(struct report *r, const struct verdict_symbol *s, bool extended)
 {
-	size_t at = r->out->len;
+	size_t at = begin_line(r);
 
 	text_puts(r->out, extended ? "X-Symbol: " : "Symbol: ");
 	shortened(r->out, s->name, NAME_MAX_);
@@ -188,7 +207,7 @@ rspamc_symbol(struct report *r, const struct verdict_symbol *s, bool extended)
 static bool
 spamc_symbol(struct report *r, const struct verdict_symbol *s)
 {
-	size_t at = r->out->len, name;
+	size_t at = begin_line(r), name;
 
 	text_printf(r->out, "%4.1f ", shown(s->score));
 	name = r->out->len;
@@ -231,16 +250,11 @@ static void
 spamc_symbols(struct report *r, const struct outcome *o,
     const struct verdict *v)
 {
-	static const char head[] =
-	    " pts rule name              description\r\n"
-	    "---- ---------------------- ----------------------------------------"
-	    "----------\r\n";
 	const struct verdict_symbol *s;
 	struct verdict_symbol own;
 	size_t n;
 
-	/* the limits leave room for it */
-	text_puts(r->out, head);
+	text_puts(r->out, table_head);
 	for (n = 0; (s = symbol(o, v, n, &own)) != NULL; n++)
 		if (!spamc_symbol(r, s))
 			break;
@@ -282,8 +296,10 @@ report_write(struct text *out, const struct outcome *o,
     const struct verdict *v, enum report_layout layout)
 {
 	struct report r = { .out = out, .start = out->len };
+	size_t table = layout == REPORT_SPAMC ? sizeof(table_head) - 1 : 0;
 
-	r.limit = REPORT_MAX - END_MAX - MESSAGE_ID_MAX;
+	r.limit = REPORT_MAX - END_MAX - MESSAGE_ID_MAX - table;
+	(void)begin_line(&r);
 	text_puts(out, "Action: ");
 	shortened(out, o->action, REPORT_LINE_MAX / 2);
 	text_puts(out, "\r\n");
@@ -293,6 +309,7 @@ report_write(struct text *out, const struct outcome *o,
 		messages(&r, v);
 		milter(&r, v);
 	}
+	r.limit += table;
 	if (layout == REPORT_RSPAMC)
 		rspamc_symbols(&r, o, v);
 	else
@@ -302,7 +319,10 @@ report_write(struct text *out, const struct outcome *o,
 		r.id_left = strlen(v->message_id) > MESSAGE_ID_MAX -
 		    sizeof("Message-ID: \r\n") ||
 		    !whole_line(&r, "Message-ID", v->message_id);
+	(void)begin_line(&r);
 	end(&r, v);
+	if (r.broken)
+		out->failed = true;
 }
 
 void

@@ -129,8 +129,8 @@ unit_text(const struct text *t, const char *expected)
 void
 unit_begins(const char *p, const char *s)
 {
-	ck_assert_msg(strncmp(p, s, strlen(s)) == 0, "`%s' does not begin "
-	    "with `%s'", p, s);
+	ck_assert_msg(strncmp(p, s, strlen(s)) == 0, "`%.999s' does not "
+	    "begin with `%.999s'", p, s);
 }
 
 void
@@ -139,13 +139,14 @@ unit_ends(const char *p, const char *s)
 	size_t len = strlen(p), n = strlen(s);
 
 	ck_assert_msg(len >= n && strcmp(p + len - n, s) == 0,
-	    "`%s' does not end with `%s'", p, s);
+	    "`%.999s' does not end with `%.999s'", p, s);
 }
 
 void
 unit_holds(const char *p, const char *s)
 {
-	ck_assert_msg(strstr(p, s) != NULL, "`%s' does not hold `%s'", p, s);
+	ck_assert_msg(strstr(p, s) != NULL, "`%.999s' does not hold "
+	    "`%.999s'", p, s);
 }
 
 int
