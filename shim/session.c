@@ -27,6 +27,8 @@
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
 #define HURRY		2.0
+/* Exim's own lines are usually within so many bytes, which lie in one piece. */
+#define ENVELOPE_USUAL	8192
 /* Values in the log are cut at so many bytes. */
 #define LOG_VALUE_MAX	256
 
@@ -449,6 +451,19 @@ forget_client(struct envelope *e)
 	e->authenticated = false;
 }
 
+/* envelope_parse() of the first MAX bytes of the message. */
+static enum envelope_result
+parse_envelope(struct session *s, size_t max, size_t *skip)
+{
+	size_t all = evbuffer_get_length(s->body), len = all < max ? all : max;
+	const char *p;
+
+	if ((p = (const char *)evbuffer_pullup(s->body, (ev_ssize_t)len)) == NULL)
+		return ENVELOPE_NONE;
+	return envelope_parse(p, len, len == all || max == ENVELOPE_MAX,
+	    s->exim, skip);
+}
+
 /*
  * Looks for Exim's own lines at the message's start, takes them off, and
  * learns the envelope from them unless RSPAMC's headers have told it.
@@ -458,11 +473,10 @@ static int
 read_envelope(struct session *s)
 {
 	static const char from[] = "From MAILER-DAEMON ";
-	enum envelope_result res = ENVELOPE_NONE;
-	size_t len = evbuffer_get_length(s->body), skip = 0;
+	enum envelope_result res;
+	size_t skip = 0;
 	bool rspamc = s->request->dialect == SPAMD_RSPAMC;
 	char start[sizeof(from) - 1];
-	const char *p;
 
 	if (rspamc) {
 		s->envelope = s->request->envelope;
@@ -474,12 +488,11 @@ read_envelope(struct session *s)
 	    evbuffer_copyout(s->body, start, sizeof(start)) !=
 	    (ev_ssize_t)sizeof(start) || memcmp(start, from, sizeof(start)) != 0)
 		return 0;
-	if (len > ENVELOPE_MAX)
-		len = ENVELOPE_MAX;
-	p = (const char *)evbuffer_pullup(s->body, (ev_ssize_t)len);
-	if (p == NULL || (s->exim = envelope_new()) == NULL)
+	if ((s->exim = envelope_new()) == NULL)
 		return -1;
-	res = envelope_parse(p, len, true, s->exim, &skip);
+	res = parse_envelope(s, ENVELOPE_USUAL, &skip);
+	if (res == ENVELOPE_MORE)
+		res = parse_envelope(s, ENVELOPE_MAX, &skip);
 	if (res == ENVELOPE_NONE)
 		return 0;
 	(void)evbuffer_drain(s->body, skip);

@@ -231,14 +231,20 @@ drop_privileges(const struct conf *c)
 }
 
 static void
-set_signals(void)
+ignore_signals(void)
 {
-	sigset_t none;
-
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* the terminal's ^C and hang-up are the supervisor's business */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+}
+
+/* The supervisor's signals were blocked until there is somebody for them. */
+static void
+unblock_signals(void)
+{
+	sigset_t none;
+
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -290,7 +296,7 @@ worker_run(const struct conf *conf, const struct listeners *ls,
 	struct accepter *accepters;
 	int rc = EX_OSERR;
 
-	set_signals();
+	ignore_signals();
 	/* without its supervisor nobody would stop it */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	accepters = calloc(listeners_count(ls), sizeof(*accepters));
@@ -315,6 +321,7 @@ worker_run(const struct conf *conf, const struct listeners *ls,
 		log_msg(LOG_ERR, "out of memory");
 		goto done;
 	}
+	unblock_signals();
 	rc = event_base_dispatch(w.base) == -1 ? EX_OSERR : EX_OK;
 	(void)sessions_abort(&w.env);
 done:
