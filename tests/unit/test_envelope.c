@@ -112,6 +112,11 @@ static const struct sample forms[] = {
 	    "\tby mx.example.org with smtp (Exim 4.96)\n" REST,
 	    IP, NULL, "c.example"),
 
+	FULL("HELO that is not shown, TLS on connect", ADDRS
+	    "Received: from [" IP "]\n"
+	    "\tby mx.example.org with essmtp (Exim 4.99)\n" REST,
+	    IP, "[" IP "]", NULL),
+
 	LOCAL("user", "from root by mx.example.org with local", NULL),
 	LOCAL("quoted user",
 	    "from \"a \\\"b\\\\ by c (helo=d\" by mx.example.org with local",
@@ -449,6 +454,8 @@ static const struct sample refused[] = {
 	    "\n\tfor a@y.example; Mon, 23 Nov 2026 24:05:49 +0000\n"),
 	NO_REST("no zone", FROM "\tid " ID
 	    "\n\tfor a@y.example; Mon, 23 Nov 2026 06:05:49\n"),
+	NO_REST("half a zone", FROM "\tid " ID
+	    "\n\tfor a@y.example; Mon, 23 Nov 2026 06:05:49 +00\n"),
 	NO_REST("named zone", FROM "\tid " ID
 	    "\n\tfor a@y.example; Mon, 23 Nov 2026 06:05:49 GMT\n"),
 	NO_REST("text after the date", FROM "\tid " ID
