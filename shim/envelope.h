@@ -12,8 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Exim's own lines are looked for in this many bytes at most. */
-#define ENVELOPE_MAX	65536
+/* Exim's own lines are looked for in this many bytes at most: the recipients
+   are the client's choice, and must not hide its address by their number. */
+#define ENVELOPE_MAX	1048576
 
 /*
  * All strings are NUL-terminated, free of control bytes, without the angle

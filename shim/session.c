@@ -472,7 +472,7 @@ parse_envelope(struct session *s, size_t max, size_t *skip)
 static int
 read_envelope(struct session *s)
 {
-	static const char from[] = "From MAILER-DAEMON ";
+	static const char from[] = "From ";
 	enum envelope_result res;
 	size_t skip = 0;
 	bool rspamc = s->request->dialect == SPAMD_RSPAMC;
