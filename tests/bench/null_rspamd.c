@@ -1,0 +1,333 @@
+/*
+ * null-rspamd: a rspamd that costs nothing.
+ *
+ *	null-rspamd HOST[:PORT] | unix:/path
+ *
+ * It takes POST /checkv2 and answers a fixed verdict of about 1.5 KiB, in
+ * which stand the mail's Message-ID and how many bytes of it came; then it
+ * closes, as rspamd's scan workers do.  Anything else is refused: a request
+ * without one of the envelope's headers is too.  Without PORT it takes any free
+ * one: its address is written to stdout once it listens.  SIGTERM ends it, with
+ * the counts on stdout.
+ */
+#include "config.h"
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/listener.h>
+
+#include "address.h"
+
+/* The head of the request and of the mail must end within so many bytes. */
+#define START_MAX	4096
+#define READ_MAX	262144
+
+struct server {
+	struct event_base *base;
+	uint64_t	 answered, refused;
+	char		 scratch[READ_MAX];	/* what nobody looks at */
+};
+
+/* One connection; freed by close_client(). */
+struct client {
+	struct server	*server;
+	struct event	*ev;
+	uint64_t	 got;		/* bytes of the request */
+	uint64_t	 due;		/* its length; 0: not known yet */
+	size_t		 head;		/* length of its head */
+	char		 start[START_MAX + 1];	/* its first bytes, and a NUL */
+};
+
+/* The verdict, with places for the bytes' number and the Message-ID. */
+static const char verdict[] =
+    "{\"is_skipped\":false,\"score\":2.3,\"required_score\":15.0,"
+    "\"action\":\"no action\",\"thresholds\":{\"reject\":15.0,"
+    "\"rewrite subject\":8.0,\"add header\":6.0,\"greylist\":4.0},"
+    "\"symbols\":{"
+    "\"ARC_NA\":{\"name\":\"ARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
+    "\"description\":\"No ARC signature was found\"},"
+    "\"BENCH_LENGTH\":{\"name\":\"BENCH_LENGTH\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"options\":[\"%" PRIu64 "\"]},"
+    "\"DMARC_NA\":{\"name\":\"DMARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
+    "\"description\":\"The domain has no DMARC policy\","
+    "\"options\":[\"sender.example\"]},"
+    "\"FROM_EQ_ENVFROM\":{\"name\":\"FROM_EQ_ENVFROM\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"description\":\"Both senders are the same\"},"
+    "\"HFILTER_HELO_1\":{\"name\":\"HFILTER_HELO_1\",\"score\":0.5,"
+    "\"metric_score\":0.5,\"description\":\"HELO checks, very low\"},"
+    "\"MIME_TRACE\":{\"name\":\"MIME_TRACE\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"options\":[\"0:+\"]},"
+    "\"MISSING_MIME_VERSION\":{\"name\":\"MISSING_MIME_VERSION\","
+    "\"score\":2.0,\"metric_score\":2.0,"
+    "\"description\":\"The header MIME-Version is not there\"},"
+    "\"RCVD_COUNT_ONE\":{\"name\":\"RCVD_COUNT_ONE\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"description\":\"One Received header\","
+    "\"options\":[\"1\"]},"
+    "\"R_SPF_ALLOW\":{\"name\":\"R_SPF_ALLOW\",\"score\":-0.2,"
+    "\"metric_score\":-0.2,\"description\":\"SPF allows this sender\","
+    "\"options\":[\"+ip4:192.0.2.0/24\"]}},"
+    "\"messages\":{},\"message-id\":\"%.*s\",\"time_real\":0.000213,"
+    "\"milter\":{\"remove_headers\":{\"X-Spam\":0}}}";
+
+static void
+close_client(struct client *c)
+{
+	(void)close(event_get_fd(c->ev));
+	event_free(c->ev);
+	free(c);
+}
+
+/* Sends STATUS and the LEN bytes of BODY; a socket's buffer has the room. */
+static bool
+respond(struct client *c, const char *status, const char *body, int len)
+{
+	char reply[START_MAX];
+	int n;
+
+	n = snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\n"
+	    "Connection: close\r\nServer: null-rspamd\r\n"
+	    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%.*s",
+	    status, len, len, body);
+	return n < (int)sizeof(reply) &&
+	    send(event_get_fd(c->ev), reply, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+static void
+refuse(struct client *c, const char *why)
+{
+	char body[200];
+	int n;
+
+	n = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", why);
+	(void)respond(c, "400 Bad Request", body, n);
+	c->server->refused++;
+	close_client(c);
+}
+
+/* The whole request has come. */
+static void
+answer(struct client *c)
+{
+	static const char name[] = "\nMessage-ID: <";
+	char body[START_MAX];
+	const char *id;
+	int n;
+
+	if ((id = strstr(c->start + c->head, name)) == NULL) {
+		refuse(c, "no Message-ID");
+		return;
+	}
+	id += sizeof(name) - 1;
+	n = snprintf(body, sizeof(body), verdict, c->due - c->head,
+	    (int)strcspn(id, ">\n"), id);
+	if (n < (int)sizeof(body) && respond(c, "200 OK", body, n))
+		c->server->answered++;
+	else
+		c->server->refused++;
+	close_client(c);
+}
+
+/* Reads the head that ends at END; returns what is wrong, or NULL. */
+static const char *
+read_head(struct client *c, char *end)
+{
+	static const char *const wanted[] = { "Queue-Id", "From", "Rcpt", "IP",
+	    "Helo", "Hostname" };
+	static const char length_name[] = "\r\nContent-Length: ";
+	const char *length;
+	char line[32];
+	size_t i;
+
+	c->head = (size_t)(end - c->start) + 4;
+	*end = '\0';
+	length = strstr(c->start, length_name);
+	if (strncmp(c->start, "POST /checkv2 HTTP/1.1\r\n", 24) != 0 ||
+	    length == NULL)
+		return "not a POST /checkv2 with Content-Length";
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		(void)snprintf(line, sizeof(line), "\r\n%s: ", wanted[i]);
+		if (strstr(c->start, line) == NULL)
+			return "the envelope is not whole";
+	}
+	*end = '\r';
+	c->due = c->head + strtoull(length + sizeof(length_name) - 1, NULL, 10);
+	return NULL;
+}
+
+/* Keeps what belongs to the start of the request. */
+static void
+keep_start(struct client *c, const char *p, size_t n)
+{
+	if (c->got >= START_MAX)
+		return;
+	if (n > START_MAX - c->got)
+		n = START_MAX - c->got;
+	memcpy(c->start + c->got, p, n);
+	c->start[c->got + n] = '\0';
+}
+
+/* Takes N more bytes.  Returns false when the client is done with. */
+static bool
+take(struct client *c, size_t n)
+{
+	const char *why = NULL;
+	char *end;
+
+	keep_start(c, c->server->scratch, n);
+	c->got += n;
+	if (c->due == 0) {
+		end = strstr(c->start, "\r\n\r\n");
+		if (end != NULL)
+			why = read_head(c, end);
+		else if (c->got >= START_MAX)
+			why = "the head is too long";
+		if (why == NULL && end == NULL)
+			return true;
+	}
+	if (why == NULL && c->got > c->due)
+		why = "more bytes than Content-Length says";
+	if (why != NULL)
+		refuse(c, why);
+	else if (c->got == c->due)
+		answer(c);
+	else
+		return true;
+	return false;
+}
+
+static void
+on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+	ssize_t n;
+
+	(void)what;
+	do {
+		n = recv(fd, c->server->scratch, READ_MAX, MSG_DONTWAIT);
+		if (n > 0 && !take(c, (size_t)n))
+			return;
+	} while (n == READ_MAX);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+		/* rspamd gives a client that half-closes no answer either */
+		c->server->refused++;
+		close_client(c);
+	}
+}
+
+static void
+on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
+    int len, void *arg)
+{
+	struct server *s = arg;
+	struct client *c;
+
+	(void)l;
+	(void)sa;
+	(void)len;
+	if ((c = malloc(sizeof(*c))) == NULL) {
+		(void)close(fd);
+		return;
+	}
+	c->server = s;
+	c->got = c->due = 0;
+	c->head = 0;
+	c->ev = event_new(s->base, fd, EV_READ | EV_PERSIST, on_read, c);
+	if (c->ev == NULL || event_add(c->ev, NULL) == -1) {
+		(void)close(fd);
+		if (c->ev != NULL)
+			event_free(c->ev);
+		free(c);
+	}
+}
+
+static void
+on_sigterm(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	(void)event_base_loopbreak(arg);
+}
+
+/* Says where L listens, which ADDRESS may not tell. */
+static void
+announce(struct evconnlistener *l, const char *address)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	if (strchr(address, ':') == NULL &&
+	    getsockname(evconnlistener_get_fd(l), (struct sockaddr *)&sin,
+	    &len) == 0 && sin.sin_family == AF_INET)
+		printf("%s:%d\n", address, ntohs(sin.sin_port));
+	else
+		printf("%s\n", address);
+	(void)fflush(stdout);
+}
+
+static int
+serve(struct server *s, const char *address)
+{
+	struct evconnlistener *l = NULL;
+	struct event *term;
+	struct address a;
+	int code = EX_OSERR;
+
+	if (address_parse(&a, address) == -1) {
+		fprintf(stderr, "null-rspamd: %s: not an address\n", address);
+		return EX_USAGE;
+	}
+	term = evsignal_new(s->base, SIGTERM, on_sigterm, s->base);
+	l = evconnlistener_new_bind(s->base, on_accept, s,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, SOMAXCONN,
+	    (struct sockaddr *)&a.ss, (int)a.len);
+	if (term == NULL || l == NULL || event_add(term, NULL) == -1) {
+		perror(address);
+		goto done;
+	}
+	announce(l, address);
+	code = event_base_dispatch(s->base) == -1 ? EX_OSERR : EX_OK;
+	printf("answered=%" PRIu64 " refused=%" PRIu64 "\n", s->answered,
+	    s->refused);
+done:
+	if (l != NULL)
+		evconnlistener_free(l);
+	if (term != NULL)
+		event_free(term);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct server *s;
+	int code;
+
+	if (argc != 2) {
+		fputs("usage: null-rspamd HOST[:PORT] | unix:/path\n", stderr);
+		return EX_USAGE;
+	}
+	if ((s = calloc(1, sizeof(*s))) == NULL ||
+	    (s->base = event_base_new()) == NULL) {
+		fputs("null-rspamd: out of memory\n", stderr);
+		free(s);
+		return EX_OSERR;
+	}
+	code = serve(s, argv[1]);
+	event_base_free(s->base);
+	free(s);
+	return code;
+}
