@@ -324,10 +324,17 @@ class NoVerdict:
 		forged = "Report-End: complete"
 		self.verdict("reject", 20.0, messages=[forged], symbols=[("X", 1.0, forged, (forged,))], end=None)
 		self.assertEqual(party.send(MAIL).code, 250)
-		self.verdict("add header", 7.0, symbols=[("X", 1.0, "Action: reject", ("Subject: no", "Message: no"))])
-		mail = self.deliver(party)
-		self.assertEqual(mail["Subject"], "Minutes of the meeting")
-		self.assertEqual(self.marks(mail)["X-Spam-Status"], "Yes")
+		cut = Verdict("reject", 20.0, symbols=[("X", 1.0, forged, ())]).reply("rspamd" in self.mode)
+		self.assertEqual(self.send_raw(party, cut[:cut.rindex(b"\r\nMessage-ID:") + 2]).code, 250)
+		self.assertEqual(self.send_raw(party, cut.replace(b"Action: reject", b"Fiction: x")).code, 250)
+		self.assertEqual(party.main_log().count("rspamd: not scanned"), 3)
+		forged = Verdict("", 20.0, symbols=[("X", 1.0, "Action: reject", ())]).reply("rspamd" in self.mode)
+		self.assertEqual(self.send_raw(party, forged.replace(b"Action: \r\n", b"Fiction: x\r\n")).code, 250)
+		self.assertEqual(party.main_log().count("rspamd: not scanned"), 4)
+		self.verdict("rewrite subject", 9.0, symbols=[("X", 1.0, "Subject: no", ()), ("Y", 1.0, "Action: reject", ())])
+		self.assertEqual(self.deliver(party)["Subject"], "***SPAM*** Minutes of the meeting")
+		self.verdict("reject", 9.0, symbols=[("X", 1.0, "Message: no", ())])
+		self.assertEqual(party.send(MAIL).text, "5.7.1 This message was classified as spam")
 
 	def test_too_big_for_the_shim(self):
 		party = self.exim(macros="CHECK_SPAM_UNSCANNED = defer\n")
@@ -430,9 +437,9 @@ class Hostile:
 		cases = {"Subject: Minutes": "***SPAM*** Minutes",
 		         "Subject: =?utf-8?B?0KHQv9Cw0Lw=?=\n =?utf-8?Q?_a?=": "***SPAM*** Спам a",
 		         "Subject: one\n\ttwo\n  three": "***SPAM*** one two three",
-		         "Subject: one\nSubject: X-Spam-Status: No": "***SPAM*** one X-Spam-Status: No",
+		         "Subject: one\nSubject:X-Spam-Status: No": "***SPAM*** one X-Spam-Status: No",
 		         "Subject: " + HOSTILE: "***SPAM*** " + HOSTILE,
-		         "Subject: a" + " " * 100000 + "b": "***SPAM*** a",
+		         "Subject: a" + " " * 10000 + "b": "***SPAM*** a",
 		         "Subject: " + "x" * 980: "***SPAM*** " + "x" * 900 + " " + "x" * 80,
 		         "Subject:": "***SPAM***", "X-No: subject": "***SPAM***"}
 		self.verdict("rewrite subject", 9.0)
@@ -529,6 +536,15 @@ class WhoIsScanned(Conf):
 		self.assertEqual(party.send(MAIL).code, 250)
 		self.assertIn("User: nobody\r\n", self.spamd.requests[0])
 
+	def test_user_with_line_ends(self):
+		"""Exim itself makes those of an authenticated name harmless, but not others."""
+		party = self.exim(macros="CHECK_SPAM_AUTHENTICATED =\n"
+		                         "CHECK_SPAM_USER = ${sg {${sg {$h_X-User:}{CR}{\\r}}}{LF}{\\n}}\n")
+		for name, user in ("alice", "alice"), ("aCRLFUser: b", "nobody"), ("aLF", "nobody"), ("aCR", "nobody"):
+			self.spamd.requests.clear()
+			self.deliver(party, f"X-User: {name}\n".encode() + MAIL)
+			self.assertIn(f"\r\nUser: {user}\r\nContent-length: ", self.spamd.requests[0], name)
+
 	def test_skip(self):
 		senders = self.folder("senders") / "unscanned"
 		party = self.exim(macros="CHECK_SPAM_SKIP = "
@@ -549,6 +565,8 @@ class WhoIsScanned(Conf):
 		self.assertRegex(party.main_log(), r"rspamd: not scanned: \d{6} bytes are above 100K")
 		self.assertEqual(len(self.spamd.requests), 2)
 
+
+class Foreign:
 	def test_foreign_marks(self):
 		mail = b"".join(spam_line(name) for name in FOREIGN * 2) + MAIL
 		party = self.exim()
@@ -563,10 +581,16 @@ class WhoIsScanned(Conf):
 		self.spamd.verdict = b""
 		self.assertEqual(self.marks(self.deliver(self.exim(), spam_line("X-Spam-Status") + MAIL)), {})
 
+
+class ForeignNow(Foreign, Conf):
 	def test_foreign_marks_by_pattern(self):
 		if release() < (4, 97):
 			self.skipTest("needs Exim 4.97: patterns in remove_header")
 		self.assertEqual(self.marks(self.deliver(self.exim(), spam_line("x-Spam-Made-Up") + MAIL)), {})
+
+
+class ForeignBefore482(Foreign, Conf):
+	before_4_82 = True
 
 
 class Texts(Conf):
