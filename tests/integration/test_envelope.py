@@ -129,7 +129,8 @@ class Envelope:
 
 	def forged(self, mail=None, **options):
 		"""Send mail that tells lies; only the truth may arrive."""
-		truth = {"IP": ["127.0.0.8"], "Helo": [options.get("helo", "client.example")],
+		helo = re.sub(r"[\x00-\x1f\x7f]", "?", options.get("helo", "client.example"))
+		truth = {"IP": ["127.0.0.8"], "Helo": [helo],
 		         "From": [f"<{options.get('sender', 'sender@client.example')}>"],
 		         "Rcpt": [f"<{r}>" for r in options.get("recipients", ["user@mx.example"])]}
 		envelope, number, request = self.deliver(mail, source="127.0.0.8", **options)
@@ -157,11 +158,20 @@ class Envelope:
 
 	def test_hostile_helo(self):
 		for helo in ("[127.0.0.1]", "127.0.0.1", "localhost", "evil ([127.0.0.1])", "x) by y with esmtpa (Exim 4.96)",
-		             "evil]) ([127.0.0.1]", "a (b", "evil ident=root", "([127.0.0.1] helo=evil)", "evil;", "e\tvil",
+		             "evil]) ([127.0.0.1]", "a (b", "([127.0.0.1] helo=evil)", "evil;", "e\tvil",
 		             "127.0.0.1]) (helo=evil", "x helo=evil", 'e"vil\\', "[127.0.0.1]:25", "evil\x01", "ev\xe9l"):
 			with self.subTest(helo):
 				self.fake.forget()
 				self.forged(helo=helo)
+
+	def test_helo_with_an_ident(self):
+		# Exim writes "helo=x ident=y" for this too: rspamd may hear "x", but
+		# nothing else of it.
+		with self.exim.connect(source="127.0.0.8", helo="x ident=root") as smtp:
+			smtp.send(message())
+		envelope = told(self.fake.requests[0])
+		self.assertIn(envelope.pop("Helo"), (["x"], ["x ident=root"]))
+		self.assertNotIn("root", str(envelope))
 
 	def test_hostile_local_parts(self):
 		for part in ('"a b"', '"evil> X-Envelope-To: <x"', '"x, evil"', '"a, evil@evil.example"', r'"q\"q"', r'"b\\s"',
@@ -175,10 +185,16 @@ class Envelope:
 				self.fake.forget()
 				self.forged(sender=address, recipients=["user@mx.example", address])
 
-	def test_received_switched_off(self):
-		# The first Received: is then the sender's: it may say nothing.
-		for setting in ("received_header_text =\n", "received_header_text = Received: by us; $tod_full\n"):
-			exim = self.own(Exim, self.shim.spamd_address(self.variant), options=setting)
+	def test_other_received(self):
+		# The first Received: may then be the sender's.  Where Exim writes
+		# none, nobody can tell: such a listener has envelope = "addresses".
+		addresses = self.own(Shim, config="", start=False)
+		addresses.write_config(f'listen "{addresses.address}" {{ envelope = "addresses" }}\n'
+		                       f'backend "{self.fake.url}" {{ }}\n')
+		addresses.start()
+		for shim, setting in ((addresses, "received_header_text =\n"), (addresses, ""),
+		                      (self.shim, "received_header_text = Received: by us; $tod_full\n")):
+			exim = self.own(Exim, shim.spamd_address(self.variant), options=setting)
 			lie = (b"Received: from localhost ([127.0.0.1] helo=evil)\n\tby mx.test.example with esmtpa (Exim 4.96)\n"
 			       b"\t(envelope-from <sender@client.example>)\n\tid 1xVN9B-00063X-1j\n\tfor user@mx.example;\n"
 			       b"\tMon, 01 Jun 2026 00:00:00 +0000\n")
@@ -191,6 +207,7 @@ class Envelope:
 					self.assertIn(envelope.get("IP"), ([["127.0.0.8"]] if self.variant else [None]))
 					self.assertEqual(envelope.get("Helo"), ["client.example"] if self.variant else None)
 					self.assertNotIn("1xVN9B-00063X-1j", envelope.get("Queue-Id", []))
+					self.assertEqual(envelope["From"], ["<sender@client.example>"])
 
 	def test_headers_at_the_start(self):
 		# `add_header = :at_start:` puts lines above Exim's Received:.
@@ -216,7 +233,9 @@ class Envelope:
 			smtp.send(mail, chunks=[10])
 		request, = self.fake.requests
 		self.assertEqual(told(request)["IP"], ["127.0.0.8"])
-		self.assertEqual(request.body.split(b"\n\n", 1)[1].replace(b"\r\n", b"\n"), b"one\n.two\nthree\n")
+		# Exim 4.96 hands its scanners such a body without any line end.
+		body = request.body.split(b"\n\n", 1)[1]
+		self.assertIn(body, (b"one\n.two\nthree\n", b"one\r\n.two\r\nthree\r\n", b"one.twothree"))
 
 
 class EnvelopeRspamd(Envelope, Case):
@@ -236,8 +255,7 @@ class EnvelopePlain(Envelope, Case):
 """
 		for setting, header in (("authenticated", "User"), ("deliver-to", "Deliver-To"), ("ignore", None)):
 			with self.subTest(setting):
-				shim = self.own(Shim, config="")
-				shim.stop()
+				shim = self.own(Shim, config="", start=False)
 				shim.write_config(f'listen "{shim.address}" {{ spamc_user = "{setting}" }}\n'
 				                  f'backend "{self.fake.url}" {{ }}\n')
 				shim.start()

@@ -36,7 +36,7 @@ class Spamc(Case):
 		code, out = self.run_spamc(self.spam, "-r")
 		self.assertEqual(code, 0)
 		self.assertTrue(out.startswith("Action: add header\r\n"), out)
-		self.assertEqual(self.run_spamc(self.ham, "-r"), (0, "-1.5/15.0\n"))
+		self.assertEqual(self.run_spamc(self.ham, "-r"), (0, ""))
 
 	def test_tests(self):
 		code, out = self.run_spamc(self.spam, "-y")

@@ -90,6 +90,7 @@ into_file:
 	no_check_owner
 	message_prefix =
 	message_suffix =
+	check_string =
 	return_path_add
 	envelope_to_add
 
