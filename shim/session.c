@@ -128,6 +128,7 @@ log_request(struct text *t, const struct session *s)
 {
 	const struct spamd_request *r = s->request;
 	const struct envelope *e = s->envelope;
+	size_t left;
 
 	field(t, "client", s->peer);
 	if (r->dialect != SPAMD_DIALECT_UNKNOWN)
@@ -147,8 +148,11 @@ log_request(struct text *t, const struct session *s)
 	}
 	if (s->envelope_from != NULL)
 		field(t, "envelope", s->envelope_from);
-	if (s->left.rcpt > 0)
-		text_printf(t, " rcpts_left_out=%zu", s->left.rcpt);
+	left = s->left.rcpt;
+	if (e != NULL && r->rcpt_seen > e->nrcpt)
+		left += r->rcpt_seen - e->nrcpt;
+	if (left > 0)
+		text_printf(t, " rcpts_left_out=%zu", left);
 	if (s->left.values > 0)
 		text_printf(t, " headers_left_out=%zu", s->left.values);
 	if (spamd_request_has_message(r))
