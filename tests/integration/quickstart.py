@@ -32,6 +32,10 @@ def say(text):
 	print(text, flush=True)
 
 
+def file_name(action):
+	return f"tests/mail/{action.replace(' ', '-')}.eml"
+
+
 def exim_with_our_acl(folder, spamd_address):
 	acl = SOURCE_TREE / "exim-conf" / "acl_check_spam"
 	return Exim(folder, spamd_address, acl_data=ACL, acl_not_smtp="accept", acls=f".include {acl}\n",
@@ -42,7 +46,7 @@ def show(exim, action, mail, reply):
 	"""Tell what happened to one message; was it what should?"""
 	scans = exim.seen()
 	seen = scans[-1] if scans else {}
-	say(f"  {action}.eml ({len(mail)} bytes)")
+	say(f"  {file_name(action)} ({len(mail)} bytes)")
 	for name in ("spam_action", "spam_score", "spam_score_int", "spam_bar"):
 		say(f"      ${name:15} {seen.get(name, b'(not known to this Exim)').decode(errors='replace')}")
 	report = [line.strip() for line in seen.get("spam_report", b"").decode(errors="replace").split("\n")]
@@ -77,7 +81,7 @@ def run(servers):
 		exim = start(lambda folder, v=variant: exim_with_our_acl(folder, shim.spamd_address(v)))
 		say(f"\nmail through Exim, {title}:")
 		for action in ACTIONS:
-			mail = (SOURCE_TREE / "tests" / "mail" / (action.replace(" ", "-") + ".eml")).read_bytes()
+			mail = (SOURCE_TREE / file_name(action)).read_bytes()
 			reply = exim.send(mail)
 			if not show(exim, action, mail, reply):
 				arrived.discard(action)
