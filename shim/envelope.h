@@ -59,6 +59,12 @@ int	envelope_add_rcpt(struct envelope *e, const char *addr, size_t len);
 int	envelope_set(char **field, const char *value, size_t len);
 
 /*
+ * Makes E forget all that Exim's Received: tells: the client's address, HELO
+ * and name, the queue id, and that it was authenticated.
+ */
+void	envelope_forget_client(struct envelope *e);
+
+/*
  * Reads Exim's own lines from the LEN bytes at BUF, the start of a message;
  * EOM says that no more bytes follow.  On ENVELOPE_ADDRESSES and
  * ENVELOPE_FULL fills E (which must be empty) and sets *SKIP to the length

@@ -443,18 +443,6 @@ scan(struct session *s)
 		fail(s, FAILURE_INTERNAL, "out of memory");
 }
 
-/* Forgets what Exim's Received: said. */
-static void
-forget_client(struct envelope *e)
-{
-	free(e->ip);
-	free(e->helo);
-	free(e->hostname);
-	free(e->queue_id);
-	e->ip = e->helo = e->hostname = e->queue_id = NULL;
-	e->authenticated = false;
-}
-
 /* envelope_parse() of the first MAX bytes of the message. */
 static enum envelope_result
 parse_envelope(struct session *s, size_t max, size_t *skip)
@@ -501,7 +489,7 @@ read_envelope(struct session *s)
 		return 0;
 	(void)evbuffer_drain(s->body, skip);
 	if (s->listen->envelope == CONF_ENVELOPE_ADDRESSES) {
-		forget_client(s->exim);
+		envelope_forget_client(s->exim);
 		res = ENVELOPE_ADDRESSES;
 	}
 	if (rspamc)

@@ -859,6 +859,39 @@ START_TEST(test_set)
 }
 END_TEST
 
+START_TEST(test_forget_client)
+{
+	static const char mail[] = ADDRS
+	    "Received: from c.example ([" IP "] helo=h.example)\n"
+	    "\tby mx.example.org with esmtpsa (Exim 4.96)\n" REST;
+	struct envelope *e = envelope_new();
+	size_t skip;
+
+	ck_assert_int_eq(envelope_parse(mail, sizeof(mail) - 1, true, e,
+	    &skip), ENVELOPE_FULL);
+	ck_assert_int_eq(envelope_set(&e->user, "joe", 3), 0);
+	ck_assert_str_eq(e->ip, IP);
+	ck_assert_str_eq(e->helo, "h.example");
+	ck_assert_str_eq(e->hostname, "c.example");
+	ck_assert_str_eq(e->queue_id, ID);
+	ck_assert(e->authenticated);
+
+	envelope_forget_client(e);
+	ck_assert_ptr_null(e->ip);
+	ck_assert_ptr_null(e->helo);
+	ck_assert_ptr_null(e->hostname);
+	ck_assert_ptr_null(e->queue_id);
+	ck_assert(!e->authenticated);
+	ck_assert_str_eq(e->sender, "s@x.example");
+	ck_assert_uint_eq(e->nrcpt, 1);
+	ck_assert_str_eq(e->rcpt[0], "a@y.example");
+	ck_assert_str_eq(e->user, "joe");
+
+	envelope_forget_client(e);	/* nothing is freed twice */
+	envelope_free(e);
+}
+END_TEST
+
 Suite *
 envelope_suite(void)
 {
@@ -878,6 +911,7 @@ envelope_suite(void)
 	tc = tcase_create("struct");
 	tcase_add_test(tc, test_add_rcpt);
 	tcase_add_test(tc, test_set);
+	tcase_add_test(tc, test_forget_client);
 	suite_add_tcase(s, tc);
 	return s;
 }
