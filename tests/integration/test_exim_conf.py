@@ -740,11 +740,22 @@ class Ways(Conf):
 		self.assertEqual(party.send(MAIL).code, 550)
 
 	def test_variables_of_another_acl_are_no_verdict(self):
-		acls = ("acl_outer:\n\twarn set acl_m_rspamd_action = reject\n\t\tset acl_m_rspamd_score_int = 99\n"
-		        "\t\tset acl_m_rspamd_headers = X-Spam-Status: Yes\n\trequire acl = acl_check_spam\n\taccept\n")
-		party = self.exim(options="acl_smtp_data = acl_outer\n", acls=acls)
+		names = ("action", "score", "score_int", "bar", "report", "subject", "message", "headers", "unscanned", "foreign")
+		junk = "".join(f"\t\tset acl_m_rspamd_{name} = Subject\n" for name in names)
+		left = "|".join(f"$acl_m_rspamd_{name}" for name in names)
+		party = self.exim(options="acl_smtp_data = acl_outer\n",
+		                  acls=f"acl_outer:\n\twarn\n{junk}\trequire acl = acl_check_spam\n"
+		                       f"\taccept add_header = X-Left: ={left}\n")
 		self.spamd.verdict = b""
-		self.assertEqual(self.marks(self.deliver(party)), {})
+		mail = self.deliver(party)
+		self.assertEqual(self.marks(mail), {})
+		self.assertTrue(mail["X-Left"].startswith("=||||"), mail["X-Left"])
+		self.assertEqual(mail["Subject"], "Minutes of the meeting")
+		# Nor do they stay where nothing was to be scanned.
+		with party.connect(source="127.0.0.77") as connection:
+			mail = party.delivered(connection.send(MAIL).message_id())
+		self.assertEqual(mail["X-Left"], "=" + "|" * (len(names) - 1))
+		self.assertEqual(mail["Subject"], "Minutes of the meeting")
 
 	def test_strict_acl_vars(self):
 		party = self.exim(options="strict_acl_vars = true\n")
