@@ -216,6 +216,9 @@ START_TEST(unscanned_passes_as_ham)
 	ck_assert_str_eq(o.reason, "it is too large");
 	outcome_pass(&o, &at_five, FAILURE_TOO_LARGE, "");
 	ck_assert_double_eq(o.threshold, 5.0);
+	zero.spam_threshold = 0.5;
+	outcome_pass(&o, &zero, FAILURE_TOO_LARGE, "");
+	ck_assert_double_eq(o.threshold, 0.5);
 	/* even where a score of 0 would be spam */
 	zero.spam_threshold = 0.0;
 	outcome_pass(&o, &zero, FAILURE_TOO_LARGE, "");
@@ -231,24 +234,25 @@ START_TEST(failures_have_codes)
 	static const struct {
 		enum failure f;
 		int code;
+		const char *name;
 	} t[] = {
-		{ FAILURE_NONE, 0 }, { FAILURE_UNREACHABLE, 69 },
-		{ FAILURE_TIMEOUT, 79 }, { FAILURE_RSPAMD, 75 },
-		{ FAILURE_UNREADABLE, 75 }, { FAILURE_TOO_LARGE, 69 },
-		{ FAILURE_EMPTY, 65 }, { FAILURE_REQUEST, 76 },
-		{ FAILURE_UNSUPPORTED, 69 }, { FAILURE_INTERNAL, 71 },
+		{ FAILURE_NONE, 0, "none" },
+		{ FAILURE_UNREACHABLE, 69, "unreachable" },
+		{ FAILURE_TIMEOUT, 79, "timeout" },
+		{ FAILURE_RSPAMD, 75, "rspamd-error" },
+		{ FAILURE_UNREADABLE, 75, "unreadable-reply" },
+		{ FAILURE_TOO_LARGE, 69, "too-large" },
+		{ FAILURE_EMPTY, 65, "empty-message" },
+		{ FAILURE_REQUEST, 76, "bad-request" },
+		{ FAILURE_UNSUPPORTED, 69, "unsupported" },
+		{ FAILURE_INTERNAL, 71, "internal" },
 	};
 	struct outcome o;
-	size_t i, j;
+	size_t i;
 
 	for (i = 0; i < COUNT(t); i++) {
 		ck_assert_int_eq(failure_code(t[i].f), t[i].code);
-		/* one word of the log, and no two are alike */
-		ck_assert_uint_eq(strcspn(failure_name(t[i].f), " =\"\\"),
-		    strlen(failure_name(t[i].f)));
-		for (j = 0; j < i; j++)
-			ck_assert_str_ne(failure_name(t[i].f),
-			    failure_name(t[j].f));
+		ck_assert_str_eq(failure_name(t[i].f), t[i].name);
 		outcome_failed(&o, t[i].f, "why");
 		ck_assert_int_eq(o.kind, OUTCOME_FAILED);
 		ck_assert_int_eq(o.failure, t[i].f);

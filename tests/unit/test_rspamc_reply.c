@@ -217,17 +217,22 @@ START_TEST(no_room_is_a_failure)
 {
 	struct verdict *v = unit_verdict("{\"action\":\"reject\",\"score\":1,"
 	    "\"symbols\":{\"A\":{\"options\":[\"o\"]}}}");
-	struct outcome o;
+	struct outcome o, failed;
 	struct text out;
 	size_t max, full;
 	char *s;
+	int rc;
 
 	outcome_verdict(&o, v, &unit_policy);
 	s = reply(&o, v);
 	full = strlen(s);
 	for (max = 0; max <= full; max++) {
 		text_init(&out, max);
-		if (rspamc_reply(&out, &o, v) == 0) {
+		rc = rspamc_reply(&out, &o, v);
+		ck_assert_int_eq(rc, text_failed(&out) ? -1 : 0);
+		if (max < 80 || max == full)
+			ck_assert_int_eq(rc, max == full ? 0 : -1);
+		if (rc == 0) {
 			/* whole: what was left out is told */
 			unit_begins(text_string(&out), OK "Metric: default; ");
 			unit_holds(text_string(&out), "\r\nAction: reject\r\n");
@@ -237,6 +242,10 @@ START_TEST(no_room_is_a_failure)
 		}
 		text_free(&out);
 	}
+	outcome_failed(&failed, FAILURE_TIMEOUT, "why");
+	text_init(&out, 10);
+	ck_assert_int_eq(rspamc_reply(&out, &failed, NULL), -1);
+	text_free(&out);
 	free(s);
 	verdict_free(v);
 }
