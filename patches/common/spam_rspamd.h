@@ -6,9 +6,9 @@
 
 /* The servers in spamd_address with their options, and the request to rspamd.
 The file is the same in all releases. Include exim.h before it. What it uses of
-Exim: log_write(), debug_printf(), store_get(), random_number(),
-readconf_readtime(), string_is_ip_address(), host_find_byname(), ip_socket(),
-ip_connect(), host_item, recipient_item. */
+Exim: log_write(), DEBUG(), store_get(), random_number(), readconf_readtime(),
+string_is_ip_address(), host_find_byname(), ip_socket(), ip_connect(),
+sigalrm_seen, host_item, recipient_item. */
 
 #ifdef WITH_CONTENT_SCAN
 
@@ -59,25 +59,18 @@ Returns:    its index, or -1 if there is none left
 
 extern int spam_server_choose(const spam_server *servers, int count);
 
-/* Connects to a server, within seconds and with one retry if it asks for it.
-
-Returns:    a socket, or -1 with errno set
-*/
-
-extern int spam_server_connect(const spam_server *server);
-
-/* Connects to one server after the other, as spam_server_choose() tells; one
-that fails is logged and switched off.
+/* Connects to one server after the other, as spam_server_choose() tells, each
+again once if it asks for it; one that fails is logged and switched off.
 
 Arguments:
   servers   the servers
   count     how many
   sock      where to put the socket
 
-Returns:    index of the server, or -1 if all failed (logged)
+Returns:    index of the server, or -1 if none could be had (logged)
 */
 
-extern int spam_server_connect_any(spam_server *servers, int count, int *sock);
+extern int spam_server_connect(spam_server *servers, int count, int *sock);
 
 /* What rspamd hears of a message. NULL or empty: not known. */
 
@@ -93,8 +86,7 @@ typedef struct spam_request {
   const uschar *user;               /* authenticated as */
 } spam_request;
 
-/* Makes the head of a request, in time and space that grow with its length
-only. Control characters in values become spaces.
+/* Makes the head of a request, in time proportional to its length. Control characters in values become spaces.
 
 Arguments:
   request   what to tell
