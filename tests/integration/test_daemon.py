@@ -262,6 +262,7 @@ class Signals(Case):
 		shim = self.own(Shim, config=f'backend "{self.fake.url}" {{ }}\n')
 		held = Held(self.fake)
 		client = self.waiting_client(shim)
+		self.fake.answer(verdict())		# to those who come before the reload
 		shim.write_config(f'backend "{other.url}" {{ }}\n')
 		shim.signal(signal.SIGHUP)
 		wait_until(lambda: b"reject" in talk(shim.port, rspamc_request(MAIL)), "the new backend is used")
