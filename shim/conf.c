@@ -34,6 +34,8 @@ static cfg_opt_t listen_options[] = {
 	CFG_STR("envelope", "exim", CFGF_NONE),
 	CFG_STR("spamc_user", "ignore", CFGF_NONE),
 	CFG_STR("unnamed_user", NULL, CFGF_NONE),
+	CFG_STR("headers", "spamassassin", CFGF_NONE),
+	CFG_BOOL("report_header", cfg_false, CFGF_NONE),
 	POLICY_OPTIONS,
 	CFG_END()
 };
@@ -171,6 +173,8 @@ choice(const char *where, const char *key, const char *s,
 static const char *const envelope_names[] = { "exim", "addresses", "none" };
 static const char *const user_names[] = { "ignore", "authenticated",
     "deliver-to" };
+static const char *const headers_names[] = { "spamassassin", "rspamc",
+    "none" };
 static const char *const large_names[] = { "pass", "defer" };
 static const char *const log_names[] = { "stderr", "syslog" };
 static const char *const default_spam[] = { "reject", "rewrite subject",
@@ -294,6 +298,11 @@ load_listen(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
 		    user_names, 3);
 		l->spamc_user = k < 0 ? CONF_USER_IGNORE : (enum conf_user)k;
 		l->unnamed_user = copy(cfg_getstr(sec, "unnamed_user"));
+		k = choice(address, "headers", cfg_getstr(sec, "headers"),
+		    headers_names, 3);
+		l->rewrite_headers = k < 0 ? REWRITE_NONE :
+		    (enum rewrite_headers)k;
+		l->rewrite_report = cfg_getbool(sec, "report_header") == cfg_true;
 	}
 	load_dialects(l, sec);
 	load_policy(l, sec, top);
@@ -619,6 +628,9 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	fprintf(f, "\tenvelope = %s\n", envelope_names[l->envelope]);
 	fprintf(f, "\tspamc_user = %s\n", user_names[l->spamc_user]);
 	dump_string(f, "\t", "unnamed_user", l->unnamed_user);
+	fprintf(f, "\theaders = %s\n\treport_header = %s\n",
+	    headers_names[l->rewrite_headers],
+	    l->rewrite_report ? "true" : "false");
 	fputs("\tspam_actions = {", f);
 	for (i = 0; i < l->policy.nspam_actions; i++)
 		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "",

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "outcome.h"
+#include "rewrite.h"
 
 #define CONF_DEFAULT_LISTEN	"127.0.0.1:783"
 #define CONF_DEFAULT_BACKEND	"http://127.0.0.1:11333"
@@ -40,6 +41,8 @@ struct conf_listen {
 	enum conf_user	 spamc_user;
 	char		*unnamed_user;	/* User: for an authenticated client whose
 					   name is not known; NULL: none */
+	enum rewrite_headers rewrite_headers;	/* PROCESS, HEADERS: what is added */
+	bool		 rewrite_report;	/* and X-Spam-Report to spam */
 	bool		 pass_too_large;
 	struct outcome_policy policy;
 };

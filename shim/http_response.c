@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -29,6 +30,7 @@ struct http_response {
 	size_t		 nhead;
 	struct text	 line;		/* an unfinished line */
 	struct text	 body;
+	char		 server[64];
 	const char	*error;
 };
 
@@ -58,6 +60,12 @@ int
 http_response_status(const struct http_response *h)
 {
 	return h->state > HEADER_LINE ? h->status : 0;
+}
+
+const char *
+http_response_server(const struct http_response *h)
+{
+	return h->server;
 }
 
 const char *
@@ -176,6 +184,9 @@ header_line(struct http_response *h, const char *p, size_t len)
 		if (!is_name(value, len, "chunked"))
 			return bad(h, "unknown Transfer-Encoding");
 		h->chunked = true;
+	} else if (is_name(p, n, "Server")) {
+		(void)snprintf(h->server, sizeof(h->server), "%.*s",
+		    (int)len, value);
 	} else if (is_name(p, n, "Content-Encoding") &&
 	    !is_name(value, len, "identity"))
 		return bad(h, "a compressed response was not asked for");

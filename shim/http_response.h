@@ -39,6 +39,9 @@ enum http_progress http_response_feed(struct http_response *h,
 /* The status code, once the head is read; 0 before. */
 int	http_response_status(const struct http_response *h);
 
+/* The Server: header, cut to fit; "" if there is none.  Owned by H. */
+const char *http_response_server(const struct http_response *h);
+
 /* The body so far, *LEN bytes and a NUL; owned by H. */
 const char *http_response_body(const struct http_response *h, size_t *len);
 

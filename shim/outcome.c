@@ -133,6 +133,15 @@ outcome_failed(struct outcome *o, enum failure f, const char *why)
 	reason(o, why);
 }
 
+void
+outcome_done(struct outcome *o, const char *why)
+{
+	memset(o, 0, sizeof(*o));
+	o->kind = OUTCOME_DONE;
+	o->action = "";
+	reason(o, why);
+}
+
 const char *
 failure_name(enum failure f)
 {

@@ -35,7 +35,8 @@ enum failure {
 enum outcome_kind {
 	OUTCOME_VERDICT,	/* rspamd's */
 	OUTCOME_PASS,		/* unscanned, and marked so, by policy */
-	OUTCOME_FAILED		/* an error line; the client retries or defers */
+	OUTCOME_FAILED,		/* an error line; the client retries or defers */
+	OUTCOME_DONE		/* no verdict was asked for: PING, TELL */
 };
 
 /* What the configuration says about meaning.  Strings are not owned. */
@@ -66,6 +67,9 @@ void	outcome_pass(struct outcome *o, const struct outcome_policy *policy,
 
 /* A failure; WHY is for people. */
 void	outcome_failed(struct outcome *o, enum failure f, const char *why);
+
+/* What was asked for has been done; WHY is for people, and may be "". */
+void	outcome_done(struct outcome *o, const char *why);
 
 /* F as one word for the log; the exit code that spamd's error line has. */
 const char *failure_name(enum failure f);

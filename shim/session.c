@@ -1,7 +1,6 @@
 #include "config.h"
 
 #include <sys/queue.h>
-#include <sys/un.h>
 
 #include <inttypes.h>
 #include <netdb.h>
@@ -14,8 +13,11 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "account.h"
 #include "exchange.h"
 #include "log.h"
+#include "message.h"
+#include "rewrite.h"
 #include "rspamc_reply.h"
 #include "rspamd_request.h"
 #include "session.h"
@@ -27,25 +29,15 @@
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
 #define HURRY		2.0
-/* Exim's own lines are usually within so many bytes, which lie in one piece. */
-#define ENVELOPE_USUAL	8192
-/* Values in the log are cut at so many bytes. */
-#define LOG_VALUE_MAX	256
+/* A head is usually within so many bytes. */
+#define HEAD_USUAL	65536
 
 enum state {
 	STATE_HEAD,		/* reading the request's head */
 	STATE_BODY,		/* reading the message */
-	STATE_DISCARD,		/* reading a message that is too large */
 	STATE_SCAN,		/* rspamd has it */
 	STATE_REPLY,		/* writing the reply */
 	STATE_LINGER		/* waiting for the client to close */
-};
-
-/* How it ended, beside the outcome. */
-enum ending {
-	ENDING_REPLIED,
-	ENDING_SKIPPED,		/* SKIP: no reply is due */
-	ENDING_GONE		/* the client did not wait for its reply */
 };
 
 /* Moments, in order, for the times in the log. */
@@ -69,40 +61,42 @@ struct session {
 	char		 peer[NI_MAXHOST + NI_MAXSERV + 4];
 
 	struct spamd_request *request;
-	struct evbuffer	*body;
-	uint64_t	 received;	/* bytes of the body, kept or not */
-	uint64_t	 size;		/* of the message as rspamd gets it */
+	struct message	*message;
 	bool		 any;		/* has the client sent anything? */
 
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
-	const char	*envelope_from;	/* for the log: where it came from */
-	struct rspamd_request_left left;
 
 	struct exchange	*exchange;
-	struct exchange_times times;
 	struct backend	*backend;
 	size_t		 tries;
 
 	struct verdict	*verdict;
+	char		 scanner[64];	/* rspamd's name and version */
 	struct outcome	 outcome;
+	struct account	 account;	/* its line in the log */
 };
 
 static void scan(struct session *);
 
+static bool
+is_set(const struct timespec *t)
+{
+	return t->tv_sec != 0 || t->tv_nsec != 0;
+}
+
+/* The time between two moments; 0 if the second has not come. */
 static double
 seconds(const struct timespec *from, const struct timespec *to)
 {
-	if (to->tv_sec == 0 && to->tv_nsec == 0)
-		return 0.0;
-	return (double)(to->tv_sec - from->tv_sec) +
+	return !is_set(to) ? 0.0 : (double)(to->tv_sec - from->tv_sec) +
 	    (double)(to->tv_nsec - from->tv_nsec) / 1e9;
 }
 
 static void
 note_time(struct session *s, enum moment m)
 {
-	if (s->at[m].tv_sec == 0 && s->at[m].tv_nsec == 0)
+	if (!is_set(&s->at[m]))
 		(void)clock_gettime(CLOCK_MONOTONIC, &s->at[m]);
 }
 
@@ -117,109 +111,38 @@ arm(struct event *ev, double t)
 }
 
 static void
-field(struct text *t, const char *name, const char *value)
+write_account(struct session *s, enum account_ending ending)
 {
-	if (value != NULL)
-		text_field(t, name, value, strlen(value), LOG_VALUE_MAX);
+	struct account *a = &s->account;
+	struct text t;
+	bool well;
+
+	note_time(s, AT_REPLIED);
+	a->peer = s->peer;
+	a->request = s->request;
+	a->envelope = s->envelope;
+	if (a->size == 0)
+		a->size = message_received(s->message);
+	a->backend = s->backend != NULL ? backend_name(s->backend) : NULL;
+	a->outcome = is_set(&s->at[AT_OUTCOME]) ? &s->outcome : NULL;
+	a->ending = ending;
+	a->gone_why = stream_error(s->stream);
+	a->times.read = seconds(&s->at[AT_START], &s->at[AT_MESSAGE]);
+	a->times.total = seconds(&s->at[AT_START], &s->at[AT_REPLIED]);
+	text_init(&t, ACCOUNT_LINE_MAX);
+	well = account_line(&t, a);
+	log_msg(well ? LOG_INFO : LOG_WARNING, "%s", text_string(&t));
+	text_free(&t);
 }
 
 static void
-log_request(struct text *t, const struct session *s)
-{
-	const struct spamd_request *r = s->request;
-	const struct envelope *e = s->envelope;
-	size_t left;
-
-	field(t, "client", s->peer);
-	if (r->dialect != SPAMD_DIALECT_UNKNOWN)
-		text_printf(t, " dialect=%s/%d.%d",
-		    r->dialect == SPAMD_SPAMC ? "spamc" : "rspamc",
-		    r->version / 100, r->version % 100);
-	field(t, "command", spamd_command_name(r->command));
-	if (e != NULL) {
-		field(t, "queue_id", e->queue_id);
-		field(t, "ip", e->ip);
-		field(t, "from", e->sender);
-		text_printf(t, " rcpts=%zu", r->rcpt_seen > e->nrcpt ?
-		    r->rcpt_seen : e->nrcpt);
-		if (e->authenticated)
-			text_puts(t, " authenticated=yes");
-		field(t, "user", e->user);
-	}
-	if (s->envelope_from != NULL)
-		field(t, "envelope", s->envelope_from);
-	left = s->left.rcpt;
-	if (e != NULL && r->rcpt_seen > e->nrcpt)
-		left += r->rcpt_seen - e->nrcpt;
-	if (left > 0)
-		text_printf(t, " rcpts_left_out=%zu", left);
-	if (s->left.values > 0)
-		text_printf(t, " headers_left_out=%zu", s->left.values);
-	if (spamd_request_has_message(r))
-		text_printf(t, " size=%" PRIu64,
-		    s->size > 0 ? s->size : s->received);
-}
-
-static void
-log_times(struct text *t, const struct session *s)
-{
-	struct timespec end;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	text_printf(t, " read=%.3f", seconds(&s->at[AT_START],
-	    &s->at[AT_MESSAGE]));
-	if (s->backend != NULL)
-		text_printf(t, " connect=%.3f send=%.3f wait=%.3f receive=%.3f",
-		    s->times.connect, s->times.send, s->times.wait,
-		    s->times.receive);
-	text_printf(t, " total=%.3f", seconds(&s->at[AT_START],
-	    s->at[AT_REPLIED].tv_sec != 0 ? &s->at[AT_REPLIED] : &end));
-}
-
-static int
-log_outcome(struct text *t, const struct session *s, enum ending ending)
-{
-	const struct outcome *o = &s->outcome;
-	bool done = s->at[AT_OUTCOME].tv_sec != 0;
-
-	if (s->backend != NULL)
-		field(t, "backend", backend_name(s->backend));
-	if (done && s->request->command != SPAMD_PING &&
-	    o->kind != OUTCOME_FAILED) {
-		field(t, "action", o->action);
-		text_printf(t, " score=%.2f required=%.2f spam=%s", o->score,
-		    o->required, o->spam ? "yes" : "no");
-	}
-	log_times(t, s);
-	if (ending == ENDING_GONE) {
-		text_puts(t, " outcome=client-gone");
-		field(t, "reason", stream_error(s->stream));
-		return LOG_WARNING;
-	}
-	if (ending == ENDING_SKIPPED || s->request->command == SPAMD_PING) {
-		text_puts(t, " outcome=ok");
-		return LOG_INFO;
-	}
-	if (o->kind == OUTCOME_VERDICT) {
-		text_puts(t, " outcome=verdict");
-		return LOG_INFO;
-	}
-	text_printf(t, " outcome=%s failure=%s", o->kind == OUTCOME_PASS ?
-	    "unscanned" : "error", failure_name(o->failure));
-	field(t, "reason", o->reason);
-	return LOG_WARNING;
-}
-
-static void
-count(struct session *s, enum ending ending)
+count(struct session *s, enum account_ending ending)
 {
 	struct metrics_slot *m = s->env->metrics;
 
-	if (ending == ENDING_GONE)
+	if (ending == ACCOUNT_GONE)
 		m->gone++;
-	else if (ending == ENDING_SKIPPED ||
-	    (s->request->command == SPAMD_PING &&
-	    s->outcome.kind != OUTCOME_FAILED))
+	else if (ending == ACCOUNT_SKIPPED || s->outcome.kind == OUTCOME_DONE)
 		m->other++;
 	else if (s->outcome.kind == OUTCOME_VERDICT)
 		m->verdicts++;
@@ -236,8 +159,7 @@ destroy(struct session *s)
 	exchange_free(s->exchange);
 	verdict_free(s->verdict);
 	envelope_free(s->exim);
-	if (s->body != NULL)
-		evbuffer_free(s->body);
+	message_free(s->message);
 	spamd_request_free(s->request);
 	if (s->timer != NULL)
 		event_free(s->timer);
@@ -249,23 +171,16 @@ destroy(struct session *s)
 
 /* The one end of a session. */
 static void
-end(struct session *s, enum ending ending)
+end(struct session *s, enum account_ending ending)
 {
 	struct session_env *env = s->env;
-	struct text t;
-	int priority;
 
-	if (s->state == STATE_LINGER && ending == ENDING_GONE)
-		ending = s->request->command == SPAMD_SKIP ? ENDING_SKIPPED :
-		    ENDING_REPLIED;
+	if (s->state == STATE_LINGER && ending == ACCOUNT_GONE)
+		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
+		    ACCOUNT_REPLIED;
 	/* a connection without a byte is no request: port checks do that */
-	if (s->any) {
-		text_init(&t, 4000);
-		log_request(&t, s);
-		priority = log_outcome(&t, s, ending);
-		log_msg(priority, "%s", text_string(&t));
-		text_free(&t);
-	}
+	if (s->any)
+		write_account(s, ending);
 	count(s, ending);
 	LIST_REMOVE(s, entry);
 	destroy(s);
@@ -281,18 +196,111 @@ replied(struct session *s)
 	(void)event_del(s->total);
 	stream_shutdown(s->stream);
 	if (stream_eof(s->stream)) {
-		end(s, s->request->command == SPAMD_SKIP ? ENDING_SKIPPED :
-		    ENDING_REPLIED);
+		end(s, s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
+		    ACCOUNT_REPLIED);
 		return;
 	}
 	arm(s->timer, LINGER);
+}
+
+/* Does the client want its message back? */
+static bool
+returns_message(const struct session *s)
+{
+	return s->request->command == SPAMD_PROCESS ||
+	    s->request->command == SPAMD_HEADERS;
+}
+
+/* Makes the message's new head, of as much of the message as it takes. */
+static int
+rewrite_head(struct session *s, struct rewrite *rw)
+{
+	struct rewrite_options options = {
+	    .headers = s->listen->rewrite_headers,
+	    .report = s->listen->rewrite_report,
+	    .scanner = s->scanner[0] != '\0' ? s->scanner : NULL };
+	struct evbuffer *body = message_body(s->message);
+	size_t len, all = evbuffer_get_length(body), window;
+
+	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
+		len = all < window ? all : window;
+		if (rewrite_message(rw, (char *)evbuffer_pullup(body,
+		    (ev_ssize_t)len), len, &s->outcome, s->verdict,
+		    &options) == -1)
+			return -1;
+		/* did the head end before the window did? */
+		if (rw->head_end < len || len == all ||
+		    window == REWRITE_WINDOW)
+			return 0;
+		rewrite_free(rw);
+	}
+}
+
+/* Puts the pieces of the message into OUT, without copying the body. */
+static int
+put_message(struct session *s, const struct rewrite *rw, struct evbuffer *out)
+{
+	struct evbuffer *body = message_body(s->message);
+	const char *p = (char *)evbuffer_pullup(body,
+	    (ev_ssize_t)rw->head_end);
+	const struct rewrite_piece *q;
+	int rc;
+
+	rc = evbuffer_add_buffer(out, message_prefix(s->message));
+	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
+		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,
+		    q->len);
+	if (rc == 0 && s->request->command == SPAMD_PROCESS)
+		rc = evbuffer_drain(body, rw->head_end) == -1 ? -1 :
+		    evbuffer_add_buffer(out, body);
+	return rc;
+}
+
+/* The reply to PROCESS or HEADERS, into OUT. */
+static int
+reply_message(struct session *s, struct evbuffer *out)
+{
+	struct evbuffer *message = evbuffer_new();
+	struct rewrite rw = { .npieces = 0 };
+	struct text t;
+	int rc = -1;
+
+	text_init(&t, SPAMD_REPLY_MAX);
+	if (message != NULL && rewrite_head(s, &rw) == 0 &&
+	    put_message(s, &rw, message) == 0 &&
+	    spamd_reply_message(&t, s->request, &s->outcome,
+	    evbuffer_get_length(message)) == 0 &&
+	    evbuffer_add(out, t.buf, t.len) == 0)
+		rc = evbuffer_add_buffer(out, message);
+	text_free(&t);
+	rewrite_free(&rw);
+	if (message != NULL)
+		evbuffer_free(message);
+	return rc;
+}
+
+/* The reply to all other commands, into OUT. */
+static int
+reply_text(struct session *s, struct evbuffer *out)
+{
+	struct text t;
+	int rc;
+
+	text_init(&t, SPAMD_REPLY_MAX);
+	rc = s->request->dialect == SPAMD_RSPAMC ?
+	    rspamc_reply(&t, &s->outcome, s->verdict) :
+	    spamd_reply(&t, s->request, &s->outcome, s->verdict);
+	if (rc == 0)
+		rc = evbuffer_add(out, t.buf, t.len);
+	text_free(&t);
+	return rc;
 }
 
 /* Writes the reply of the outcome, in one piece. */
 static void
 reply(struct session *s)
 {
-	struct text t;
+	struct evbuffer *out = stream_output(s->stream);
 	int rc;
 
 	note_time(s, AT_OUTCOME);
@@ -300,24 +308,20 @@ reply(struct session *s)
 	s->exchange = NULL;
 	s->state = STATE_REPLY;
 	arm(s->timer, s->env->conf->timeout.reply);
-	text_init(&t, SPAMD_REPLY_MAX);
-	rc = s->request->dialect == SPAMD_RSPAMC ?
-	    rspamc_reply(&t, &s->outcome, s->verdict) :
-	    spamd_reply(&t, s->request, &s->outcome, s->verdict);
-	if (rc == 0)
-		rc = evbuffer_add(stream_output(s->stream), t.buf, t.len);
-	text_free(&t);
+	rc = s->outcome.kind != OUTCOME_FAILED && returns_message(s) ?
+	    reply_message(s, out) : reply_text(s, out);
 	if (rc == -1) {
-		/* no memory for a reply: a close without a byte is no verdict */
+		/* a close without a byte is no verdict */
 		outcome_failed(&s->outcome, FAILURE_INTERNAL, "out of memory");
-		end(s, ENDING_REPLIED);
+		(void)evbuffer_drain(out, evbuffer_get_length(out));
+		end(s, ACCOUNT_REPLIED);
 		return;
 	}
 	rc = stream_flush(s->stream);
 	if (rc == 1)
 		replied(s);
 	else if (rc == -1)
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 }
 
 static void
@@ -334,9 +338,11 @@ too_large(struct session *s)
 	char why[120];
 
 	(void)snprintf(why, sizeof(why), "the message has %" PRIu64
-	    " bytes, max_message_size is %" PRIu64, s->received,
-	    s->env->conf->max_message_size);
-	if (!s->listen->pass_too_large) {
+	    " bytes%s, max_message_size is %" PRIu64,
+	    message_received(s->message), s->request->compress != NULL ?
+	    " compressed" : "", s->env->conf->max_message_size);
+	/* what is not kept cannot be given back: its client has it still */
+	if (!s->listen->pass_too_large || returns_message(s)) {
 		fail(s, FAILURE_TOO_LARGE, why);
 		return;
 	}
@@ -356,6 +362,8 @@ judge(struct session *s)
 	size_t len;
 
 	body = http_response_body(h, &len);
+	(void)snprintf(s->scanner, sizeof(s->scanner), "%s",
+	    http_response_server(h));
 	if (status == 200) {
 		s->verdict = verdict_parse(body, len, error, sizeof(error));
 		if (s->verdict != NULL) {
@@ -377,13 +385,25 @@ judge(struct session *s)
 	fail(s, FAILURE_RSPAMD, why);
 }
 
+/* The times of the exchange, for the log. */
+static void
+note_exchange(struct session *s)
+{
+	struct exchange_times t = exchange_times(s->exchange);
+
+	s->account.times.connect = t.connect;
+	s->account.times.send = t.send;
+	s->account.times.wait = t.wait;
+	s->account.times.receive = t.receive;
+}
+
 static void
 on_exchange(struct exchange *x, void *arg)
 {
 	struct session *s = arg;
 	enum failure f = exchange_failure(x);
 
-	s->times = exchange_times(x);
+	note_exchange(s);
 	if (f == FAILURE_NONE)
 		judge(s);
 	else if (f == FAILURE_UNREACHABLE &&
@@ -422,7 +442,7 @@ static void
 scan(struct session *s)
 {
 	struct session_env *env = s->env;
-	struct rspamd_request rq = { .length = s->size,
+	struct rspamd_request rq = { .length = message_size(s->message),
 	    .envelope = s->envelope };
 	struct text head;
 
@@ -435,67 +455,46 @@ scan(struct session *s)
 		rq.host = "localhost";
 	set_user(s, &rq);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
-	if (rspamd_request_head(&head, &rq, &s->left) == 0)
+	if (rspamd_request_head(&head, &rq, &s->account.left) == 0)
 		s->exchange = exchange_new(env->base, s->backend,
-		    &env->conf->timeout, &head, s->body, on_exchange, s);
+		    &env->conf->timeout, &head, message_body(s->message),
+		    on_exchange, s);
 	text_free(&head);
 	if (s->exchange == NULL)
 		fail(s, FAILURE_INTERNAL, "out of memory");
 }
 
-/* envelope_parse() of the first MAX bytes of the message. */
-static enum envelope_result
-parse_envelope(struct session *s, size_t max, size_t *skip)
-{
-	size_t all = evbuffer_get_length(s->body), len = all < max ? all : max;
-	const char *p;
-
-	if ((p = (const char *)evbuffer_pullup(s->body, (ev_ssize_t)len)) == NULL)
-		return ENVELOPE_NONE;
-	return envelope_parse(p, len, len == all || max == ENVELOPE_MAX,
-	    s->exim, skip);
-}
-
 /*
- * Looks for Exim's own lines at the message's start, takes them off, and
- * learns the envelope from them unless RSPAMC's headers have told it.
+ * Learns the envelope from Exim's own lines at the message's start, unless
+ * RSPAMC's headers have told it; the lines are taken off in any case.
  * Returns 0, or -1 without memory.
  */
 static int
 read_envelope(struct session *s)
 {
-	static const char from[] = "From ";
-	enum envelope_result res;
-	size_t skip = 0;
 	bool rspamc = s->request->dialect == SPAMD_RSPAMC;
-	char start[sizeof(from) - 1];
+	enum envelope_result res;
 
 	if (rspamc) {
 		s->envelope = s->request->envelope;
-		s->envelope_from = "rspamc";
+		s->account.envelope_from = "rspamc";
 	} else
-		s->envelope_from = s->listen->envelope == CONF_ENVELOPE_NONE ?
-		    "off" : "none";
-	if (s->listen->envelope == CONF_ENVELOPE_NONE ||
-	    evbuffer_copyout(s->body, start, sizeof(start)) !=
-	    (ev_ssize_t)sizeof(start) || memcmp(start, from, sizeof(start)) != 0)
+		s->account.envelope_from =
+		    s->listen->envelope == CONF_ENVELOPE_NONE ? "off" : "none";
+	if (s->listen->envelope == CONF_ENVELOPE_NONE)
 		return 0;
 	if ((s->exim = envelope_new()) == NULL)
 		return -1;
-	res = parse_envelope(s, ENVELOPE_USUAL, &skip);
-	if (res == ENVELOPE_MORE)
-		res = parse_envelope(s, ENVELOPE_MAX, &skip);
-	if (res == ENVELOPE_NONE)
+	res = message_envelope(s->message, s->exim);
+	if (res == ENVELOPE_NONE || rspamc)
 		return 0;
-	(void)evbuffer_drain(s->body, skip);
 	if (s->listen->envelope == CONF_ENVELOPE_ADDRESSES) {
 		envelope_forget_client(s->exim);
 		res = ENVELOPE_ADDRESSES;
 	}
-	if (rspamc)
-		return 0;
 	s->envelope = s->exim;
-	s->envelope_from = res == ENVELOPE_FULL ? "exim" : "exim-addresses";
+	s->account.envelope_from = res == ENVELOPE_FULL ? "exim" :
+	    "exim-addresses";
 	return 0;
 }
 
@@ -505,68 +504,33 @@ message_complete(struct session *s)
 {
 	note_time(s, AT_MESSAGE);
 	(void)event_del(s->timer);
-	if (s->state == STATE_DISCARD) {
-		too_large(s);
-		return;
-	}
 	if (read_envelope(s) == -1) {
 		fail(s, FAILURE_INTERNAL, "out of memory");
 		return;
 	}
-	s->size = evbuffer_get_length(s->body);
-	if (s->size == 0)
-		fail(s, FAILURE_EMPTY, "the message is empty");
-	else if (s->size > s->env->conf->max_message_size)
+	s->account.size = message_size(s->message);
+	if (message_too_large(s->message))
 		too_large(s);
+	else if (message_size(s->message) == 0)
+		fail(s, FAILURE_EMPTY, "the message is empty");
 	else
 		scan(s);
 }
 
-/* The body ends with the client's half-close. */
+/* EOM: the client has half-closed. */
 static void
-body_eof(struct session *s)
+take_body(struct session *s, bool eom)
 {
-	char why[120];
-
-	if (!s->request->has_length) {
+	switch (message_take(s->message, stream_input(s->stream), eom)) {
+	case MESSAGE_MORE:
+		break;
+	case MESSAGE_WHOLE:
 		message_complete(s);
-		return;
+		break;
+	case MESSAGE_BAD:
+		fail(s, FAILURE_REQUEST, message_error(s->message));
+		break;
 	}
-	(void)snprintf(why, sizeof(why), "Content-Length mismatch: Expected %"
-	    PRIu64 " bytes, got %" PRIu64 " bytes", s->request->length,
-	    s->received);
-	fail(s, FAILURE_REQUEST, why);
-}
-
-/* Is this much more than can be the message and Exim's own lines? */
-static bool
-far_too_large(const struct session *s, uint64_t size)
-{
-	return size > s->env->conf->max_message_size + ENVELOPE_MAX;
-}
-
-static void
-take_body(struct session *s)
-{
-	struct evbuffer *in = stream_input(s->stream);
-	const struct spamd_request *r = s->request;
-	uint64_t n = evbuffer_get_length(in);
-
-	if (r->has_length && n > r->length - s->received)
-		n = r->length - s->received;
-	if (s->state == STATE_BODY && far_too_large(s, s->received + n)) {
-		s->state = STATE_DISCARD;
-		(void)evbuffer_drain(s->body, evbuffer_get_length(s->body));
-	}
-	if (s->state == STATE_DISCARD)
-		(void)evbuffer_drain(in, (size_t)n);
-	else if (evbuffer_remove_buffer(in, s->body, (size_t)n) == -1) {
-		fail(s, FAILURE_INTERNAL, "out of memory");
-		return;
-	}
-	s->received += n;
-	if (r->has_length && s->received == r->length)
-		message_complete(s);
 }
 
 /* May a client of this listener ask for this?  Else: why not. */
@@ -577,11 +541,8 @@ refusal(const struct session *s)
 
 	if (r->dialect == SPAMD_SPAMC ? !s->listen->spamc : !s->listen->rspamc)
 		return "this dialect is not served on this address";
-	if (r->command == SPAMD_PROCESS || r->command == SPAMD_HEADERS ||
-	    r->command == SPAMD_TELL)
+	if (r->command == SPAMD_TELL)
 		return "this command is not served";
-	if (r->compress != NULL)
-		return "compressed messages are not served";
 	return NULL;
 }
 
@@ -600,12 +561,16 @@ head_done(struct session *s)
 		return;
 	}
 	if (r->command == SPAMD_PING) {
+		outcome_done(&s->outcome, "");
 		reply(s);
 		return;
 	}
-	s->state = r->has_length && far_too_large(s, r->length) ?
-	    STATE_DISCARD : STATE_BODY;
-	take_body(s);
+	if (message_expect(s->message, r) == -1) {
+		fail(s, FAILURE_REQUEST, message_error(s->message));
+		return;
+	}
+	s->state = STATE_BODY;
+	take_body(s, false);
 }
 
 /* Gives what has come to the parser of the head.  EOM: half-closed. */
@@ -632,7 +597,7 @@ take_head(struct session *s, bool eom)
 	else if (pr == SPAMD_HEAD_DONE)
 		head_done(s);
 	else if (eom)
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 }
 
 static void
@@ -651,8 +616,7 @@ on_read(struct session *s)
 		take_head(s, false);
 		break;
 	case STATE_BODY:
-	case STATE_DISCARD:
-		take_body(s);
+		take_body(s, false);
 		break;
 	default:
 		/* a line end after the body, or the rest of a bad request */
@@ -671,14 +635,14 @@ on_eof(struct session *s)
 		return;
 	}
 	if (s->state == STATE_LINGER) {
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 		return;
 	}
 	rspamc = s->request->dialect == SPAMD_RSPAMC;
 	if (rspamc && !s->env->conf->shutdown_workaround)
-		end(s, ENDING_GONE);
-	else if (s->state == STATE_BODY || s->state == STATE_DISCARD)
-		body_eof(s);
+		end(s, ACCOUNT_GONE);
+	else if (s->state == STATE_BODY)
+		take_body(s, true);
 }
 
 static void
@@ -698,7 +662,7 @@ on_stream(struct stream *stream, enum stream_event ev, void *arg)
 		replied(s);
 		break;
 	case STREAM_GONE:
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 		break;
 	case STREAM_CONNECTED:
 		break;
@@ -714,24 +678,24 @@ expired(struct session *s, const char *key, double t)
 	switch (s->state) {
 	case STATE_HEAD:
 		if (!s->any) {
-			end(s, ENDING_GONE);
+			end(s, ACCOUNT_GONE);
 			return;
 		}
 		(void)snprintf(why, sizeof(why), "%s = %g s is over while "
 		    "reading the head of the request", key, t);
 		break;
 	case STATE_BODY:
-	case STATE_DISCARD:
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, %" PRIu64
-		    " bytes of the message received", key, t, s->received);
+		    " bytes of the message received", key, t,
+		    message_received(s->message));
 		break;
 	case STATE_SCAN:
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, waiting "
 		    "for %s", key, t, backend_name(s->backend));
-		s->times = exchange_times(s->exchange);
+		note_exchange(s);
 		break;
 	default:
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 		return;
 	}
 	fail(s, FAILURE_TIMEOUT, why);
@@ -788,10 +752,10 @@ session_start(struct session_env *env, const struct conf_listen *l, int fd,
 	note_time(s, AT_START);
 	s->stream = stream_new(env->base, fd, on_stream, s);
 	s->request = spamd_request_new();
-	s->body = evbuffer_new();
+	s->message = message_new(env->conf->max_message_size);
 	s->timer = event_new(env->base, -1, EV_TIMEOUT, on_timer, s);
 	s->total = event_new(env->base, -1, EV_TIMEOUT, on_total, s);
-	if (s->stream == NULL || s->request == NULL || s->body == NULL ||
+	if (s->stream == NULL || s->request == NULL || s->message == NULL ||
 	    s->timer == NULL || s->total == NULL ||
 	    stream_start(s->stream, false) == -1) {
 		destroy(s);
@@ -824,7 +788,7 @@ sessions_abort(struct session_env *env)
 	size_t n = 0;
 
 	while ((s = LIST_FIRST(&env->sessions)) != NULL) {
-		end(s, ENDING_GONE);
+		end(s, ACCOUNT_GONE);
 		n++;
 	}
 	return n;

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <inttypes.h>
+
 #include "report.h"
 #include "spamd_reply.h"
 
@@ -99,5 +101,42 @@ spamd_reply(struct text *out, const struct spamd_request *r,
 	if (text_failed(&b))
 		out->failed = true;
 	text_free(&b);
+	return text_failed(out) ? -1 : 0;
+}
+
+int
+spamd_reply_message(struct text *out, const struct spamd_request *r,
+    const struct outcome *o, uint64_t length)
+{
+	/* up to 1.1 the message follows the status line, without a blank one */
+	text_puts(out, r->version < 102 ? "SPAMD/1.0 0 EX_OK\r\n" :
+	    "SPAMD/1.1 0 EX_OK\r\n");
+	if (r->version >= 102)
+		text_printf(out, "Content-length: %" PRIu64 "\r\n", length);
+	if (r->version >= 103)
+		spam_line(out, r, o);
+	if (r->version >= 102)
+		text_puts(out, "\r\n");
+	return text_failed(out) ? -1 : 0;
+}
+
+static void
+did(struct text *out, const char *what, unsigned int places)
+{
+	if (places != 0)
+		text_printf(out, "%s: %s%s%s\r\n", what,
+		    (places & SPAMD_LOCAL) != 0 ? "local" : "",
+		    places == (SPAMD_LOCAL | SPAMD_REMOTE) ? "," : "",
+		    (places & SPAMD_REMOTE) != 0 ? "remote" : "");
+}
+
+int
+spamd_reply_tell(struct text *out, unsigned int did_set,
+    unsigned int did_remove)
+{
+	text_puts(out, "SPAMD/1.1 0 EX_OK\r\n");
+	did(out, "DidSet", did_set);
+	did(out, "DidRemove", did_remove);
+	text_puts(out, "\r\n\r\n");
 	return text_failed(out) ? -1 : 0;
 }

@@ -20,4 +20,18 @@
 int	spamd_reply(struct text *out, const struct spamd_request *r,
 	    const struct outcome *o, const struct verdict *v);
 
+/*
+ * Appends what stands before the message in the reply to PROCESS or HEADERS;
+ * the LENGTH bytes of the message follow.  Returns 0, or -1 where OUT failed.
+ */
+int	spamd_reply_message(struct text *out, const struct spamd_request *r,
+	    const struct outcome *o, uint64_t length);
+
+/*
+ * Appends the reply to TELL: what was set and removed, of SPAMD_LOCAL and
+ * SPAMD_REMOTE.  Returns 0, or -1 where OUT failed.
+ */
+int	spamd_reply_tell(struct text *out, unsigned int did_set,
+	    unsigned int did_remove);
+
 #endif

@@ -285,12 +285,57 @@ rspamc_header(struct spamd_request *r, const char *name, const char *p,
 	return 0;
 }
 
+static bool
+is_word(const char *p, size_t len, const char *word)
+{
+	return strlen(word) == len && strncasecmp(p, word, len) == 0;
+}
+
+/* "local, remote": the places that TELL's Set: or Remove: names. */
+static unsigned int
+places(const char *p, size_t len)
+{
+	unsigned int found = 0;
+	size_t i, start;
+
+	for (i = 0; i < len; i++) {
+		for (; i < len && (is_blank(p[i]) || p[i] == ','); i++)
+			continue;
+		for (start = i; i < len && !is_blank(p[i]) && p[i] != ','; i++)
+			continue;
+		if (is_word(p + start, i - start, "local"))
+			found |= SPAMD_LOCAL;
+		else if (is_word(p + start, i - start, "remote"))
+			found |= SPAMD_REMOTE;
+	}
+	return found;
+}
+
+/* The headers of TELL; others are not looked at. */
+static void
+tell_header(struct spamd_request *r, const char *name, const char *p,
+    size_t len)
+{
+	if (strcasecmp(name, "Set") == 0)
+		r->set |= places(p, len);
+	else if (strcasecmp(name, "Remove") == 0)
+		r->remove |= places(p, len);
+	else if (strcasecmp(name, "Message-class") == 0 &&
+	    is_word(p, len, "spam"))
+		r->message_class = SPAMD_CLASS_SPAM;
+	else if (strcasecmp(name, "Message-class") == 0 &&
+	    is_word(p, len, "ham"))
+		r->message_class = SPAMD_CLASS_HAM;
+}
+
 static int
 spamc_header(struct spamd_request *r, const char *name, const char *p,
     size_t len)
 {
 	char *c;
 
+	if (r->command == SPAMD_TELL)
+		tell_header(r, name, p, len);
 	if (strcasecmp(name, "User") == 0 && len != 0)
 		return set_once(&r->user, p, len);
 	if (strcasecmp(name, "Compress") == 0) {

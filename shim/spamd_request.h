@@ -41,6 +41,17 @@ enum spamd_command {
 	SPAMD_SKIP
 };
 
+/* TELL's Message-class:. */
+enum spamd_class {
+	SPAMD_CLASS_NONE,
+	SPAMD_CLASS_SPAM,
+	SPAMD_CLASS_HAM
+};
+
+/* TELL's Set: and Remove: the local databases, and those shared by many. */
+#define SPAMD_LOCAL	1U
+#define SPAMD_REMOTE	2U
+
 enum spamd_progress {
 	SPAMD_MORE,		/* the head goes on */
 	SPAMD_HEAD_DONE,	/* what follows is the body, if there is one */
@@ -59,6 +70,9 @@ struct spamd_request {
 	size_t		 rcpt_seen;	/* Rcpt: headers, kept or not */
 	/* Compress: was given; the body is not the message (lower case) */
 	char		*compress;
+	/* TELL: what the message is, and what is to be done about it */
+	enum spamd_class message_class;
+	unsigned int	 set, remove;	/* of SPAMD_LOCAL, SPAMD_REMOTE */
 	struct spamd_parser *parser;	/* private */
 };
 

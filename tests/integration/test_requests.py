@@ -195,13 +195,13 @@ class Requests(Case):
 		self.assertEqual(self.fake.requests, [])
 
 	def test_refused_commands(self):
-		for command, headers in (("PROCESS", {}), ("HEADERS", {}), ("TELL", {"Message_class": "spam", "Set": "local"})):
+		for command, headers in (("TELL", {"Message_class": "spam", "Set": "local"}),):
 			with self.subTest(command):
 				self.refused(spamc_request(command, MAIL, **headers), b"SPAMD/1.0 69 Service Unavailable: ")
 
 	def test_refused_command_with_a_large_message(self):
 		# The line must arrive although the client is still sending.
-		self.refused(spamc_request("PROCESS", MAIL + b"x" * 3000000), b"SPAMD/1.0 69 Service Unavailable: ")
+		self.refused(spamc_request("TELL", MAIL + b"x" * 3000000), b"SPAMD/1.0 69 Service Unavailable: ")
 
 	def test_unknown_compression(self):
 		self.assertRegex(self.ask(spamc_request("CHECK", MAIL, Compress="lzma")), rb"\ASPAMD/1\.0 [1-9]\d* [^\r\n]+\r\n\Z")

@@ -1,0 +1,115 @@
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "account.h"
+
+/* Values from outside are cut at so many bytes. */
+#define VALUE_MAX	256
+
+static void
+field(struct text *t, const char *name, const char *value)
+{
+	if (value != NULL)
+		text_field(t, name, value, strlen(value), VALUE_MAX);
+}
+
+static void
+put_envelope(struct text *t, const struct account *a)
+{
+	const struct envelope *e = a->envelope;
+	size_t seen = a->request->rcpt_seen, left = a->left.rcpt;
+
+	if (e != NULL) {
+		if (seen < e->nrcpt)
+			seen = e->nrcpt;
+		left += seen - e->nrcpt;
+		field(t, "queue_id", e->queue_id);
+		field(t, "ip", e->ip);
+		field(t, "from", e->sender);
+		text_printf(t, " rcpts=%zu", seen);
+		if (e->authenticated)
+			text_puts(t, " authenticated=yes");
+		field(t, "user", e->user);
+	}
+	field(t, "envelope", a->envelope_from);
+	if (left > 0)
+		text_printf(t, " rcpts_left_out=%zu", left);
+	if (a->left.values > 0)
+		text_printf(t, " headers_left_out=%zu", a->left.values);
+}
+
+static void
+put_request(struct text *t, const struct account *a)
+{
+	const struct spamd_request *r = a->request;
+
+	field(t, "client", a->peer);
+	if (r->dialect != SPAMD_DIALECT_UNKNOWN)
+		text_printf(t, " dialect=%s/%d.%d",
+		    r->dialect == SPAMD_SPAMC ? "spamc" : "rspamc",
+		    r->version / 100, r->version % 100);
+	field(t, "command", spamd_command_name(r->command));
+	put_envelope(t, a);
+	if (spamd_request_has_message(r))
+		text_printf(t, " size=%" PRIu64, a->size);
+}
+
+static void
+put_times(struct text *t, const struct account *a)
+{
+	const struct account_times *at = &a->times;
+
+	text_printf(t, " read=%.3f", at->read);
+	if (a->backend != NULL)
+		text_printf(t, " connect=%.3f send=%.3f wait=%.3f receive=%.3f",
+		    at->connect, at->send, at->wait, at->receive);
+	text_printf(t, " total=%.3f", at->total);
+}
+
+/* The last fields: how it ended. */
+static bool
+put_ending(struct text *t, const struct account *a)
+{
+	const struct outcome *o = a->outcome;
+
+	if (a->ending == ACCOUNT_GONE || (o == NULL &&
+	    a->ending != ACCOUNT_SKIPPED)) {
+		text_puts(t, " outcome=client-gone");
+		field(t, "reason", a->gone_why);
+		return false;
+	}
+	if (a->ending == ACCOUNT_SKIPPED || o->kind == OUTCOME_DONE) {
+		text_puts(t, " outcome=ok");
+		if (o != NULL && o->reason[0] != '\0')
+			field(t, "reason", o->reason);
+		return true;
+	}
+	if (o->kind == OUTCOME_VERDICT) {
+		text_puts(t, " outcome=verdict");
+		return true;
+	}
+	text_printf(t, " outcome=%s failure=%s",
+	    o->kind == OUTCOME_PASS ? "unscanned" : "error",
+	    failure_name(o->failure));
+	field(t, "reason", o->reason);
+	return false;
+}
+
+bool
+account_line(struct text *out, const struct account *a)
+{
+	const struct outcome *o = a->outcome;
+
+	put_request(out, a);
+	field(out, "backend", a->backend);
+	if (o != NULL && (o->kind == OUTCOME_VERDICT ||
+	    o->kind == OUTCOME_PASS)) {
+		field(out, "action", o->action);
+		text_printf(out, " score=%.2f required=%.2f spam=%s", o->score,
+		    o->required, o->spam ? "yes" : "no");
+	}
+	put_times(out, a);
+	return put_ending(out, a);
+}

@@ -1,0 +1,498 @@
+#include "config.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "report.h"
+#include "rewrite.h"
+
+/* Of all that is added. */
+#define ADDED_MAX	262144
+/* SpamAssassin folds at about this column. */
+#define FOLD_COLUMN	77
+/* Stars of X-Spam-Level: SpamAssassin's limit, and rspamc's. */
+#define STARS_MAX	50
+#define RSPAMC_STARS	32
+/* Header fields that are looked at; those behind them stay. */
+#define FIELDS_MAX	4096
+
+/* One header field of the message, its continuation lines included. */
+struct field {
+	size_t	start, end;	/* end: behind the line end */
+	size_t	name_len;
+	bool	removed;
+};
+
+struct head {
+	const char	*buf;
+	size_t		 len;
+	size_t		 from_end;	/* behind an mbox From_ line, else 0 */
+	struct field	*fields;
+	size_t		 n;
+	size_t		 fields_end;	/* behind the last field */
+	size_t		 end;		/* behind the empty line, if there is one */
+	const char	*eol;
+};
+
+/* ---- reading the head ---- */
+
+/* Behind the line that starts at AT. */
+static size_t
+line_end(const struct head *h, size_t at)
+{
+	const char *nl = memchr(h->buf + at, '\n', h->len - at);
+
+	return nl != NULL ? (size_t)(nl - h->buf) + 1 : h->len;
+}
+
+static bool
+is_blank_line(const struct head *h, size_t at, size_t end)
+{
+	return end - at == 1 ? h->buf[at] == '\n' :
+	    end - at == 2 && h->buf[at] == '\r' && h->buf[at + 1] == '\n';
+}
+
+/* The length of the field name at AT, or 0 if no field starts there. */
+static size_t
+name_length(const struct head *h, size_t at, size_t end)
+{
+	size_t i, n;
+
+	for (i = at; i < end && h->buf[i] > ' ' && h->buf[i] < 0x7f &&
+	    h->buf[i] != ':'; i++)
+		continue;
+	n = i - at;
+	/* RFC 822 allows white space before the colon */
+	while (i < end && (h->buf[i] == ' ' || h->buf[i] == '\t'))
+		i++;
+	return i < end && h->buf[i] == ':' ? n : 0;
+}
+
+static bool
+read_head(struct head *h)
+{
+	size_t at, end;
+	struct field *f;
+
+	h->eol = "\n";
+	end = line_end(h, 0);
+	if (end >= 2 && h->buf[end - 1] == '\n' && h->buf[end - 2] == '\r')
+		h->eol = "\r\n";
+	if (h->len >= 5 && memcmp(h->buf, "From ", 5) == 0 &&
+	    h->buf[end - 1] == '\n')
+		h->from_end = end;
+	if ((h->fields = calloc(FIELDS_MAX, sizeof(*h->fields))) == NULL)
+		return false;
+	h->fields_end = h->end = h->from_end;
+	for (at = h->from_end; at < h->len; at = end) {
+		end = line_end(h, at);
+		if (is_blank_line(h, at, end)) {
+			h->end = end;
+			break;
+		}
+		f = h->n > 0 ? &h->fields[h->n - 1] : NULL;
+		if (f != NULL && (h->buf[at] == ' ' || h->buf[at] == '\t'))
+			f->end = end;
+		else if (h->n < FIELDS_MAX && name_length(h, at, end) > 0) {
+			f = &h->fields[h->n++];
+			f->start = at;
+			f->end = end;
+			f->name_len = name_length(h, at, end);
+		} else
+			break;		/* the body, without an empty line */
+		h->fields_end = h->end = end;
+	}
+	return true;
+}
+
+static bool
+is_named(const struct head *h, const struct field *f, const char *name)
+{
+	return strlen(name) == f->name_len &&
+	    strncasecmp(h->buf + f->start, name, f->name_len) == 0;
+}
+
+/* ---- what goes ---- */
+
+static void
+remove_foreign(struct head *h)
+{
+	static const char prefix[] = "X-Spam-";
+	size_t i;
+
+	for (i = 0; i < h->n; i++)
+		if (is_named(h, &h->fields[i], "X-Spam") ||
+		    (h->fields[i].name_len >= sizeof(prefix) - 1 &&
+		    strncasecmp(h->buf + h->fields[i].start, prefix,
+		    sizeof(prefix) - 1) == 0))
+			h->fields[i].removed = true;
+}
+
+/*
+ * Removes the field called NAME: the INDEX-th of them, from the end for a
+ * negative INDEX, all for 0.
+ */
+static void
+remove_named(struct head *h, const char *name, int index)
+{
+	int seen = 0;
+	size_t i, k;
+
+	for (i = 0; i < h->n; i++) {
+		k = index < 0 ? h->n - 1 - i : i;
+		if (!is_named(h, &h->fields[k], name))
+			continue;
+		seen++;
+		if (index == 0 || seen == abs(index))
+			h->fields[k].removed = true;
+	}
+}
+
+/* ---- what comes ---- */
+
+/*
+ * Appends VALUE, which may be folded: each of its lines but the first
+ * becomes a continuation line, blank ones are left out, and what is no text
+ * becomes '?'.
+ */
+static void
+put_folded(struct text *t, const char *value, const char *eol)
+{
+	size_t n;
+	bool first = true;
+
+	while (*value != '\0') {
+		n = strcspn(value, "\r\n");
+		if (!first)
+			while (n > 0 && (*value == ' ' || *value == '\t'))
+				value++, n--;
+		if (n > 0) {
+			if (!first)
+				text_printf(t, "%s\t", eol);
+			(void)text_clean(t, value, n, n);
+			first = false;
+		}
+		value += n;
+		value += strspn(value, "\r\n");
+	}
+}
+
+/* Appends "NAME: VALUE". */
+static void
+put_field(struct text *t, const char *name, const char *value, const char *eol)
+{
+	text_printf(t, "%s: ", name);
+	put_folded(t, value, eol);
+	text_puts(t, eol);
+}
+
+static void
+put_stars(struct text *t, double score, int most)
+{
+	int n;
+
+	for (n = 0; n < most && (double)n + 1.0 <= score; n++)
+		text_puts(t, "*");
+}
+
+/* A symbol's name, or that of a message which nobody has scanned. */
+static const char *
+symbol_name(const struct outcome *o, const struct verdict *v, size_t i)
+{
+	if (v != NULL)
+		return i < v->nsymbols ? v->symbols[i].name : NULL;
+	return o->kind == OUTCOME_PASS && i == 0 ? OUTCOME_UNSCANNED : NULL;
+}
+
+/*
+ * Appends the names of the symbols, joined by commas, folded after a comma;
+ * COLUMN is where the line is.  Returns the column at the end.
+ */
+static size_t
+put_tests(struct text *t, const struct outcome *o, const struct verdict *v,
+    const char *eol, size_t column)
+{
+	const char *name;
+	size_t i, at;
+
+	for (i = 0; (name = symbol_name(o, v, i)) != NULL; i++) {
+		if (i > 0) {
+			text_puts(t, ",");
+			column++;
+			if (column + strlen(name) > FOLD_COLUMN) {
+				text_printf(t, "%s\t", eol);
+				column = 8;
+			}
+		}
+		at = t->len;
+		(void)text_clean(t, name, strlen(name), 128);
+		column += t->len - at;
+	}
+	if (i == 0) {
+		text_puts(t, "none");
+		column += 4;
+	}
+	return column;
+}
+
+/* "Yes, score=7.0 required=6.0 tests=A,B autolearn=disabled version=…". */
+static void
+put_status(struct text *t, const struct outcome *o, const struct verdict *v,
+    const char *eol)
+{
+	size_t at = t->len, column;
+
+	text_printf(t, "X-Spam-Status: %s, score=%.1f required=%.1f tests=",
+	    o->spam ? "Yes" : "No",
+	    o->score > -0.05 && o->score < 0.05 ? 0.0 : o->score,
+	    o->threshold > -0.05 && o->threshold < 0.05 ? 0.0 : o->threshold);
+	column = put_tests(t, o, v, eol, t->len - at);
+	if (column > 40)
+		text_printf(t, "%s\t", eol);
+	else
+		text_puts(t, " ");
+	text_printf(t, "autolearn=disabled version=" PACKAGE_VERSION "%s", eol);
+}
+
+/* X-Spam-Report as SpamAssassin writes it: a line for each symbol. */
+static void
+put_report(struct text *t, const struct verdict *v, const char *eol)
+{
+	const struct verdict_symbol *s;
+	size_t i, start = t->len;
+
+	text_puts(t, "X-Spam-Report:");
+	for (i = 0; v != NULL && i < v->nsymbols && t->len - start < REPORT_MAX;
+	    i++) {
+		s = &v->symbols[i];
+		text_printf(t, "%s\t* %4.1f ", eol,
+		    fabs(s->score) > OUTCOME_SCORE_MAX ? OUTCOME_SCORE_MAX :
+		    s->score);
+		(void)text_clean(t, s->name, strlen(s->name), 128);
+		if (s->description != NULL) {
+			text_puts(t, " ");
+			(void)text_clean(t, s->description,
+			    strlen(s->description), 300);
+		}
+	}
+	text_puts(t, eol);
+}
+
+static void
+put_spamassassin(struct text *t, const struct outcome *o,
+    const struct verdict *v, const struct rewrite_options *options,
+    const char *eol)
+{
+	if (o->spam)
+		text_printf(t, "X-Spam-Flag: YES%s", eol);
+	text_puts(t, "X-Spam-Checker-Version: " PACKAGE_NAME " " PACKAGE_VERSION);
+	if (options->scanner != NULL) {
+		text_puts(t, " (");
+		(void)text_clean(t, options->scanner, strlen(options->scanner),
+		    100);
+		text_puts(t, ")");
+	}
+	text_printf(t, "%sX-Spam-Level: ", eol);
+	put_stars(t, o->score, STARS_MAX);
+	text_puts(t, eol);
+	put_status(t, o, v, eol);
+	put_field(t, "X-Spam-Action", o->action, eol);
+	if (options->report && o->spam)
+		put_report(t, v, eol);
+}
+
+static void
+put_rspamc(struct text *t, const struct outcome *o, const struct verdict *v,
+    const struct rewrite_options *options, const char *eol)
+{
+	put_field(t, "X-Spam-Scanner", options->scanner != NULL ?
+	    options->scanner : "rspamd", eol);
+	if (v != NULL && !isnan(v->time_real) && fabs(v->time_real) < 1e6)
+		text_printf(t, "X-Spam-Scan-Time: %.3f%s", v->time_real, eol);
+	if (o->spam)
+		text_printf(t, "X-Spam: yes%s", eol);
+	put_field(t, "X-Spam-Action", o->action, eol);
+	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", o->score, o->required,
+	    eol);
+	text_puts(t, "X-Spam-Level: ");
+	put_stars(t, o->score, RSPAMC_STARS);
+	text_printf(t, "%sX-Spam-Symbols: ", eol);
+	(void)put_tests(t, o, v, eol, sizeof("X-Spam-Symbols: "));
+	text_puts(t, eol);
+	if (options->report && o->spam)
+		put_report(t, v, eol);
+}
+
+/* ---- the pieces ---- */
+
+static void
+piece(struct rewrite *rw, bool ours, size_t offset, size_t end)
+{
+	struct rewrite_piece *p = rw->npieces > 0 ?
+	    &rw->pieces[rw->npieces - 1] : NULL;
+
+	if (offset == end)
+		return;
+	if (p != NULL && p->ours == ours && p->offset + p->len == offset) {
+		p->len += end - offset;
+		return;
+	}
+	if (rw->npieces == rw->size) {
+		rw->size = rw->size == 0 ? 16 : rw->size * 2;
+		p = realloc(rw->pieces, rw->size * sizeof(*p));
+		if (p == NULL) {
+			rw->failed = true;
+			return;
+		}
+		rw->pieces = p;
+	}
+	p = &rw->pieces[rw->npieces++];
+	p->ours = ours;
+	p->offset = offset;
+	p->len = end - offset;
+}
+
+/* Is S a header's name (RFC 5322, 3.6.8)? */
+static bool
+is_header_name(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s >= 0x7f || *s == ':')
+			return false;
+	return true;
+}
+
+/*
+ * rspamd's headers to add: those of position INDEX; those without one, or
+ * with one behind the last field, for INDEX 0.
+ */
+static void
+add_milter(struct rewrite *rw, const struct head *h, const struct verdict *v,
+    size_t index)
+{
+	const struct verdict_milter *m;
+	size_t i, start = rw->text.len;
+	bool here;
+
+	for (i = 0; v != NULL && i < v->nmilter; i++) {
+		m = &v->milter[i];
+		if (m->value == NULL || !is_header_name(m->name))
+			continue;
+		if (index > 0)
+			here = m->index > 0 && (size_t)m->index == index;
+		else
+			here = m->index <= 0 || (size_t)m->index > h->n;
+		if (here)
+			put_field(&rw->text, m->name, m->value, h->eol);
+	}
+	piece(rw, true, start, rw->text.len);
+}
+
+/* The rewritten subject, in the place of the first one. */
+static void
+add_subject(struct rewrite *rw, const struct head *h, const struct verdict *v)
+{
+	size_t start = rw->text.len;
+
+	put_field(&rw->text, "Subject", v->subject, h->eol);
+	piece(rw, true, start, rw->text.len);
+}
+
+static void
+add_ours(struct rewrite *rw, const struct head *h, const struct outcome *o,
+    const struct verdict *v, const struct rewrite_options *options)
+{
+	size_t start = rw->text.len;
+
+	if (options->headers == REWRITE_SPAMASSASSIN)
+		put_spamassassin(&rw->text, o, v, options, h->eol);
+	else if (options->headers == REWRITE_RSPAMC)
+		put_rspamc(&rw->text, o, v, options, h->eol);
+	/* a body that begins with a blank must not continue our last line */
+	if (rw->text.len > start && h->n == 0 && h->from_end < h->len &&
+	    (h->buf[h->from_end] == ' ' || h->buf[h->from_end] == '\t'))
+		text_puts(&rw->text, h->eol);
+	piece(rw, true, start, rw->text.len);
+}
+
+static void
+remove_all(struct head *h, const struct verdict *v, bool new_subject)
+{
+	size_t i;
+
+	remove_foreign(h);
+	for (i = 0; v != NULL && i < v->nmilter; i++)
+		if (v->milter[i].value == NULL)
+			remove_named(h, v->milter[i].name, v->milter[i].index);
+	if (new_subject)
+		remove_named(h, "Subject", 0);
+}
+
+static void
+make_pieces(struct rewrite *rw, const struct head *h, const struct outcome *o,
+    const struct verdict *v, const struct rewrite_options *options,
+    bool new_subject)
+{
+	/* a head that ends in mid-line takes nothing at its end */
+	bool open = h->fields_end > 0 && h->buf[h->fields_end - 1] != '\n';
+	bool subject_due = new_subject;
+	const struct field *f;
+	size_t i;
+
+	piece(rw, false, 0, h->from_end);
+	add_ours(rw, h, o, v, options);
+	if (open && subject_due) {
+		add_subject(rw, h, v);
+		subject_due = false;
+	}
+	if (open)
+		add_milter(rw, h, v, 0);
+	for (i = 0; i < h->n; i++) {
+		f = &h->fields[i];
+		add_milter(rw, h, v, i + 1);
+		if (subject_due && is_named(h, f, "Subject")) {
+			add_subject(rw, h, v);
+			subject_due = false;
+		}
+		if (!f->removed)
+			piece(rw, false, f->start, f->end);
+	}
+	if (subject_due)
+		add_subject(rw, h, v);
+	if (!open)
+		add_milter(rw, h, v, 0);
+	piece(rw, false, h->fields_end, h->end);
+	rw->head_end = h->end;
+}
+
+int
+rewrite_message(struct rewrite *rw, const char *buf, size_t len,
+    const struct outcome *o, const struct verdict *v,
+    const struct rewrite_options *options)
+{
+	bool new_subject = v != NULL && v->subject != NULL;
+	struct head h = { .buf = buf,
+	    .len = len < REWRITE_WINDOW ? len : REWRITE_WINDOW };
+
+	memset(rw, 0, sizeof(*rw));
+	text_init(&rw->text, ADDED_MAX);
+	if (!read_head(&h))
+		return -1;
+	remove_all(&h, v, new_subject);
+	make_pieces(rw, &h, o, v, options, new_subject);
+	free(h.fields);
+	return rw->failed || text_failed(&rw->text) ? -1 : 0;
+}
+
+void
+rewrite_free(struct rewrite *rw)
+{
+	text_free(&rw->text);
+	free(rw->pieces);
+	rw->pieces = NULL;
+	rw->npieces = rw->size = 0;
+}
