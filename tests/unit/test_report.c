@@ -461,6 +461,36 @@ START_TEST(everything_at_its_limit)
 }
 END_TEST
 
+/* Milter lines may take half of a report, the rest is the symbols'. */
+START_TEST(milter_leaves_room_for_symbols)
+{
+	struct text t;
+	size_t i, n, of, left, size;
+	char *json, *s, *last;
+
+	text_init(&t, 1000000);
+	text_puts(&t, ",\"milter\":{\"add_headers\":{");
+	for (i = 0; i < 256; i++)
+		text_printf(&t, "%s\"X-%03zu\":\"%050zu\"", i ? "," : "", i, i);
+	text_puts(&t, "}}");
+	json = symbols(10, text_string(&t));
+	text_free(&t);
+	s = report(json, REPORT_RSPAMC);
+	ck_assert_uint_eq(count(s, "\r\nX-Symbol: BULK_"), 10);
+	n = count(s, "\r\nX-Milter-Add: ");
+	ck_assert_int_eq(sscanf(strstr(s, REPORT_END), REPORT_END
+	    "cut, %zu of %zu milter lines left out\r\n", &left, &of), 2);
+	ck_assert_uint_eq(of, 256);
+	ck_assert_uint_eq(left + n, 256);
+	last = strstr(s, "\r\nSymbol: ") + 2;
+	size = (size_t)(last - strstr(s, "X-Milter-Add: "));
+	ck_assert_uint_le(size, 8192);
+	ck_assert_uint_gt(size, 8192 - 80);
+	free(s);
+	free(json);
+}
+END_TEST
+
 /*
  * A writer without the room that is asked for: the report is whole, or the
  * writer has failed.  (So it is without memory.)
@@ -569,6 +599,7 @@ report_suite(void)
 	tcase_add_test(tc, options_beyond_the_limit);
 	tcase_add_test(tc, too_many_symbols);
 	tcase_add_test(tc, everything_at_its_limit);
+	tcase_add_test(tc, milter_leaves_room_for_symbols);
 	tcase_add_loop_test(tc, no_room_is_a_failure, 0, COUNT(small));
 	tcase_add_test(tc, failed_writer_stays_failed);
 	return s;
