@@ -104,6 +104,7 @@ account_line(struct text *out, const struct account *a)
 
 	put_request(out, a);
 	field(out, "backend", a->backend);
+	field(out, "controller", a->controller);
 	if (o != NULL && (o->kind == OUTCOME_VERDICT ||
 	    o->kind == OUTCOME_PASS)) {
 		field(out, "action", o->action);

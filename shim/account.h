@@ -40,6 +40,7 @@ struct account {
 	struct rspamd_request_left left;
 	uint64_t		 size;		/* of the message, in bytes */
 	const char		*backend;	/* NULL: none was asked */
+	const char		*controller;	/* likewise, for TELL */
 	const struct outcome	*outcome;	/* NULL: it came to none */
 	enum account_ending	 ending;
 	const char		*gone_why;	/* for ACCOUNT_GONE */

@@ -143,7 +143,8 @@ init(struct backend *b, struct backends *all, const struct conf_backend *c)
 }
 
 struct backends *
-backends_new(struct event_base *base, const struct conf *conf)
+backends_new(struct event_base *base, const struct conf_backend *list,
+    size_t n)
 {
 	struct backends *bs;
 	size_t i;
@@ -151,15 +152,15 @@ backends_new(struct event_base *base, const struct conf *conf)
 	if ((bs = calloc(1, sizeof(*bs))) == NULL)
 		return NULL;
 	bs->base = base;
-	if ((bs->list = calloc(conf->nbackend, sizeof(*bs->list))) == NULL) {
+	if ((bs->list = calloc(n > 0 ? n : 1, sizeof(*bs->list))) == NULL) {
 		free(bs);
 		return NULL;
 	}
-	for (i = 0; i < conf->nbackend; i++) {
+	for (i = 0; i < n; i++) {
 		bs->n++;
-		if (!init(&bs->list[i], bs, &conf->backend[i])) {
+		if (!init(&bs->list[i], bs, &list[i])) {
 			log_msg(LOG_ERR, "%s: this rspamd cannot be used",
-			    conf->backend[i].url);
+			    list[i].url);
 			backends_free(bs);
 			return NULL;
 		}
@@ -200,6 +201,18 @@ const char *
 backend_name(const struct backend *b)
 {
 	return b->name;
+}
+
+const char *
+backend_host(const struct backend *b)
+{
+	return b->conf->path != NULL ? "localhost" : b->name;
+}
+
+const char *
+backend_password(const struct backend *b)
+{
+	return b->conf->password;
 }
 
 const struct sockaddr *

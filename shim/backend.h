@@ -20,11 +20,11 @@ struct ssl_st;
 typedef void backend_cb(struct backend *b, const char *error, void *arg);
 
 /*
- * The backends of CONF, which must outlive them; owned by the caller.  NULL,
- * after a line in the log, where one cannot be used.
+ * The N backends of LIST, which must outlive them; owned by the caller.
+ * NULL, after a line in the log, where one cannot be used.
  */
 struct backends *backends_new(struct event_base *base,
-	    const struct conf *conf);
+	    const struct conf_backend *list, size_t n);
 void	backends_free(struct backends *bs);
 
 /* How many there are; the I-th of them. */
@@ -33,6 +33,10 @@ struct backend *backends_get(struct backends *bs, size_t i);
 
 /* For people: HOST:PORT or the socket's path.  For the Host: header. */
 const char *backend_name(const struct backend *b);
+const char *backend_host(const struct backend *b);
+
+/* The password of a controller; NULL if it has none. */
+const char *backend_password(const struct backend *b);
 
 /*
  * Makes B's addresses known.  Returns 1 when they are (CB is not called),

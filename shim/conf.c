@@ -36,6 +36,7 @@ static cfg_opt_t listen_options[] = {
 	CFG_STR("unnamed_user", NULL, CFGF_NONE),
 	CFG_STR("headers", "spamassassin", CFGF_NONE),
 	CFG_BOOL("report_header", cfg_false, CFGF_NONE),
+	CFG_BOOL("tell", cfg_true, CFGF_NONE),
 	POLICY_OPTIONS,
 	CFG_END()
 };
@@ -46,14 +47,24 @@ static cfg_opt_t backend_options[] = {
 	CFG_END()
 };
 
+static cfg_opt_t controller_options[] = {
+	CFG_BOOL("verify", cfg_true, CFGF_NONE),
+	CFG_STR("ca_file", NULL, CFGF_NONE),
+	CFG_STR("password_file", NULL, CFGF_NONE),
+	CFG_END()
+};
+
 static cfg_opt_t options[] = {
 	CFG_SEC("listen", listen_options, CFGF_MULTI | CFGF_TITLE |
 	    CFGF_NO_TITLE_DUPES),
 	CFG_SEC("backend", backend_options, CFGF_MULTI | CFGF_TITLE |
 	    CFGF_NO_TITLE_DUPES),
 	POLICY_OPTIONS,
-	CFG_STR("controller", NULL, CFGF_NONE),
+	CFG_SEC("controller", controller_options, CFGF_MULTI | CFGF_TITLE |
+	    CFGF_NO_TITLE_DUPES),
 	CFG_STR("password_file", NULL, CFGF_NONE),
+	CFG_INT("fuzzy_flag", 0, CFGF_NONE),
+	CFG_FLOAT("fuzzy_weight", 10.0, CFGF_NONE),
 	CFG_INT("workers", 1, CFGF_NONE),
 	CFG_INT("max_connections", 1000, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
@@ -227,7 +238,7 @@ load_dialects(struct conf_listen *l, cfg_t *sec)
 	int k;
 
 	if (sec == NULL)
-		l->spamc = l->rspamc = true;
+		l->spamc = l->rspamc = l->tell = true;
 	for (i = 0; i < n; i++) {
 		k = choice(l->address, "dialects",
 		    cfg_getnstr(sec, "dialects", i), names, 2);
@@ -303,6 +314,7 @@ load_listen(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
 		l->rewrite_headers = k < 0 ? REWRITE_NONE :
 		    (enum rewrite_headers)k;
 		l->rewrite_report = cfg_getbool(sec, "report_header") == cfg_true;
+		l->tell = cfg_getbool(sec, "tell") == cfg_true;
 	}
 	load_dialects(l, sec);
 	load_policy(l, sec, top);
@@ -371,7 +383,7 @@ load_backend(struct conf_backend *b, const char *url, cfg_t *sec)
 
 /*
  * How many of a kind there are, and the I-th name: the command line's if it
- * has any, else the file's, else the one default.
+ * has any, else the file's, else the one default if there is one.
  */
 struct names {
 	const char	**args;
@@ -386,7 +398,9 @@ count(const struct names *n)
 {
 	if (n->nargs > 0)
 		return n->nargs;
-	return cfg_size(n->cfg, n->key) > 0 ? cfg_size(n->cfg, n->key) : 1;
+	if (cfg_size(n->cfg, n->key) > 0)
+		return cfg_size(n->cfg, n->key);
+	return n->standard != NULL ? 1 : 0;
 }
 
 static const char *
@@ -421,32 +435,74 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		    section(cfg, "backend", name(&b, c->nbackend)));
 }
 
+/* Reads the first line of B's password file. */
 static void
-load_controller(struct conf *c, const struct conf_args *args, cfg_t *cfg)
+read_password(struct conf_backend *b)
 {
-	const char *url = args->controller != NULL ? args->controller :
-	    cfg_getstr(cfg, "controller");
+	const char *file = b->password_file;
+	char line[258];
 	struct stat st;
+	size_t n;
+	FILE *f;
 
-	c->password_file = copy(args->password_file != NULL ?
-	    args->password_file : cfg_getstr(cfg, "password_file"));
-	if (url != NULL && *url != '\0') {
-		c->controller = calloc(1, sizeof(*c->controller));
-		if (c->controller != NULL)
-			load_backend(c->controller, url, NULL);
-		else
-			bad(url, "out of memory");
-	}
-	if (c->password_file == NULL)
+	if ((f = fopen(file, "re")) == NULL) {
+		bad(file, "the password file cannot be read: %s",
+		    strerror(errno));
 		return;
-	if (access(c->password_file, R_OK) == -1 ||
-	    stat(c->password_file, &st) == -1 || !S_ISREG(st.st_mode))
-		bad(c->password_file, "the password file cannot be read");
-	else if (st.st_size == 0)
-		bad(c->password_file, "the password file is empty");
+	}
+	if (fstat(fileno(f), &st) == -1 || !S_ISREG(st.st_mode))
+		bad(file, "the password file is not a regular file");
 	else if ((st.st_mode & S_IROTH) != 0)
-		bad(c->password_file, "the password file can be read by "
-		    "everybody; chmod it to 0640 or less");
+		bad(file, "the password file can be read by everybody; chmod "
+		    "it to 0640 or less");
+	else if (fgets(line, sizeof(line), f) == NULL ||
+	    (n = strcspn(line, "\r\n")) == 0)
+		bad(file, "the password file is empty");
+	else if (n > 255)
+		bad(file, "the password is longer than 255 bytes");
+	else {
+		line[n] = '\0';
+		b->password = copy(line);
+	}
+	(void)fclose(f);
+}
+
+static void
+load_controllers(struct conf *c, const struct conf_args *args, cfg_t *cfg)
+{
+	struct names l = { args->controller, args->ncontroller, cfg,
+	    "controller", NULL };
+	const char *file = args->password_file != NULL ? args->password_file :
+	    cfg_getstr(cfg, "password_file");
+	struct conf_backend *b;
+	cfg_t *sec;
+	long flag;
+
+	c->controller = calloc(count(&l) + 1, sizeof(*c->controller));
+	if (c->controller == NULL) {
+		bad("controller", "out of memory");
+		return;
+	}
+	for (; c->ncontroller < count(&l); c->ncontroller++) {
+		b = &c->controller[c->ncontroller];
+		sec = section(cfg, "controller", name(&l, c->ncontroller));
+		load_backend(b, name(&l, c->ncontroller), sec);
+		b->password_file = copy(args->password_file == NULL &&
+		    sec != NULL && cfg_getstr(sec, "password_file") != NULL ?
+		    cfg_getstr(sec, "password_file") : file);
+		if (b->password_file != NULL)
+			read_password(b);
+	}
+	if (c->ncontroller == 0 && file != NULL)
+		bad(file, "a password file without a controller");
+	flag = cfg_getint(cfg, "fuzzy_flag");
+	if (flag < 0 || flag > 31)
+		bad("fuzzy_flag", "%ld is not between 0 and 31", flag);
+	c->fuzzy_flag = (int)flag;
+	c->fuzzy_weight = cfg_getfloat(cfg, "fuzzy_weight");
+	if (!(c->fuzzy_weight > 0.0 && c->fuzzy_weight <= 1e6))
+		bad("fuzzy_weight", "%g is not between 0 and 1000000",
+		    c->fuzzy_weight);
 }
 
 /* One deadline: from a hundredth of a second to an hour. */
@@ -542,7 +598,7 @@ conf_load(const struct conf_args *args, void (*say)(const char *line))
 	if (args->file == NULL || parse_file(cfg, args->file)) {
 		c->file = copy(args->file);
 		load_sections(c, args, cfg);
-		load_controller(c, args, cfg);
+		load_controllers(c, args, cfg);
 		load_rest(c, args, cfg);
 	}
 	(void)cfg_free(cfg);
@@ -561,6 +617,10 @@ free_backend(struct conf_backend *b)
 	free(b->port);
 	free(b->path);
 	free(b->ca_file);
+	free(b->password_file);
+	if (b->password != NULL)
+		explicit_bzero(b->password, strlen(b->password));
+	free(b->password);
 }
 
 static void
@@ -588,12 +648,11 @@ conf_free(struct conf *c)
 		free_listen(&c->listen[i]);
 	for (i = 0; i < c->nbackend; i++)
 		free_backend(&c->backend[i]);
-	if (c->controller != NULL)
-		free_backend(c->controller);
+	for (i = 0; i < c->ncontroller; i++)
+		free_backend(&c->controller[i]);
 	free(c->listen);
 	free(c->backend);
 	free(c->controller);
-	free(c->password_file);
 	free(c->user);
 	free(c->group);
 	free(c->pid_file);
@@ -628,9 +687,9 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	fprintf(f, "\tenvelope = %s\n", envelope_names[l->envelope]);
 	fprintf(f, "\tspamc_user = %s\n", user_names[l->spamc_user]);
 	dump_string(f, "\t", "unnamed_user", l->unnamed_user);
-	fprintf(f, "\theaders = %s\n\treport_header = %s\n",
+	fprintf(f, "\theaders = %s\n\treport_header = %s\n\ttell = %s\n",
 	    headers_names[l->rewrite_headers],
-	    l->rewrite_report ? "true" : "false");
+	    l->rewrite_report ? "true" : "false", l->tell ? "true" : "false");
 	fputs("\tspam_actions = {", f);
 	for (i = 0; i < l->policy.nspam_actions; i++)
 		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "",
@@ -642,6 +701,16 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	    large_names[l->pass_too_large ? 0 : 1]);
 }
 
+static void
+dump_backend(FILE *f, const char *kind, const struct conf_backend *b)
+{
+	fprintf(f, "%s \"%s\" {\n\tverify = %s\n", kind, b->url,
+	    b->verify ? "true" : "false");
+	dump_string(f, "\t", "ca_file", b->ca_file);
+	dump_string(f, "\t", "password_file", b->password_file);
+	fputs("}\n", f);
+}
+
 void
 conf_dump(const struct conf *c, FILE *f)
 {
@@ -650,15 +719,12 @@ conf_dump(const struct conf *c, FILE *f)
 
 	for (i = 0; i < c->nlisten; i++)
 		dump_listen(f, &c->listen[i]);
-	for (i = 0; i < c->nbackend; i++) {
-		fprintf(f, "backend \"%s\" {\n\tverify = %s\n",
-		    c->backend[i].url, c->backend[i].verify ? "true" : "false");
-		dump_string(f, "\t", "ca_file", c->backend[i].ca_file);
-		fputs("}\n", f);
-	}
-	dump_string(f, "", "controller",
-	    c->controller != NULL ? c->controller->url : NULL);
-	dump_string(f, "", "password_file", c->password_file);
+	for (i = 0; i < c->nbackend; i++)
+		dump_backend(f, "backend", &c->backend[i]);
+	for (i = 0; i < c->ncontroller; i++)
+		dump_backend(f, "controller", &c->controller[i]);
+	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %g\n", c->fuzzy_flag,
+	    c->fuzzy_weight);
 	fprintf(f, "workers = %d\n", c->workers);
 	fprintf(f, "max_connections = %llu\n",
 	    (unsigned long long)c->max_connections);

@@ -43,6 +43,7 @@ struct conf_listen {
 					   name is not known; NULL: none */
 	enum rewrite_headers rewrite_headers;	/* PROCESS, HEADERS: what is added */
 	bool		 rewrite_report;	/* and X-Spam-Report to spam */
+	bool		 tell;		/* may clients train rspamd? */
 	bool		 pass_too_large;
 	struct outcome_policy policy;
 };
@@ -56,6 +57,8 @@ struct conf_backend {
 	bool		 tls;
 	bool		 verify;	/* TLS: the certificate */
 	char		*ca_file;	/* TLS: NULL for the system's */
+	char		*password_file;	/* of a controller; NULL: none */
+	char		*password;	/* what it says */
 };
 
 /* Deadlines, in seconds. */
@@ -76,8 +79,10 @@ struct conf {
 	size_t		 nlisten;
 	struct conf_backend *backend;
 	size_t		 nbackend;
-	struct conf_backend *controller;	/* NULL: none */
-	char		*password_file;		/* NULL: none */
+	struct conf_backend *controller;	/* for learning */
+	size_t		 ncontroller;
+	int		 fuzzy_flag;		/* 0: no fuzzy storage */
+	double		 fuzzy_weight;
 	int		 workers;
 	uint64_t	 max_connections;	/* in all */
 	uint64_t	 max_message_size;	/* bytes */
@@ -96,7 +101,8 @@ struct conf_args {
 	size_t		  nlisten;
 	const char	**backend;
 	size_t		  nbackend;
-	const char	 *controller;
+	const char	**controller;
+	size_t		  ncontroller;
 	const char	 *password_file;
 	const char	 *pid_file;
 	bool		  daemon;

@@ -54,8 +54,9 @@ help(FILE *f)
 "  -b, --backend URL         scan with the rspamd at URL instead of the\n"
 "                            file's; may be repeated\n"
 "                            (default: " CONF_DEFAULT_BACKEND ")\n"
-"      --controller URL      rspamd's controller, for learning\n"
-"      --password-file FILE  the controller's password\n"
+"      --controller URL      train the rspamd whose controller is at URL (TELL);\n"
+"                            may be repeated\n"
+"      --password-file FILE  the controllers' password\n"
 "      --check-config        say whether the configuration is right, and exit\n"
 "      --dump-config         write out the configuration in force, and exit\n"
 "      --daemon              run in the background, log to syslog\n"
@@ -114,7 +115,7 @@ take_option(struct options *o, int opt)
 		ok = append(&a->backend, &a->nbackend, optarg);
 		break;
 	case OPT_CONTROLLER:
-		a->controller = optarg;
+		ok = append(&a->controller, &a->ncontroller, optarg);
 		break;
 	case OPT_PASSWORD_FILE:
 		a->password_file = optarg;
@@ -208,6 +209,7 @@ main(int argc, char **argv)
 		code = run(&o, &path);
 	free(o.args.listen);
 	free(o.args.backend);
+	free(o.args.controller);
 	free(path);
 	return code;
 }

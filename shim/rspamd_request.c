@@ -83,3 +83,32 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	text_puts(out, "\r\n");
 	return text_failed(out) ? -1 : 0;
 }
+
+const char *
+rspamd_learn_name(enum rspamd_learn what)
+{
+	static const char *const names[] = { "learnspam", "learnham",
+	    "fuzzyadd", "fuzzydel" };
+
+	return names[what];
+}
+
+int
+rspamd_learn_head(struct text *out, const struct rspamd_learn_request *rq)
+{
+	struct rspamd_request_left left = { .rcpt = 0 };
+
+	text_printf(out, "POST /%s HTTP/1.1\r\n"
+	    "Host: %s\r\n"
+	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
+	    "Connection: close\r\n"
+	    "Content-Length: %" PRIu64 "\r\n", rspamd_learn_name(rq->what),
+	    rq->host, rq->length);
+	header(out, &left, "Password", "", rq->password, "");
+	header(out, &left, "Deliver-To", "", rq->deliver_to, "");
+	if (rq->what == RSPAMD_FUZZY_ADD || rq->what == RSPAMD_FUZZY_DEL)
+		text_printf(out, "Flag: %d\r\nWeight: %g\r\n", rq->flag,
+		    rq->weight);
+	text_puts(out, "\r\n");
+	return text_failed(out) ? -1 : 0;
+}

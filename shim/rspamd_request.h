@@ -41,4 +41,32 @@ struct rspamd_request_left {
 int	rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	    struct rspamd_request_left *left);
 
+/* What a controller can be asked to do with a message. */
+enum rspamd_learn {
+	RSPAMD_LEARN_SPAM,
+	RSPAMD_LEARN_HAM,
+	RSPAMD_FUZZY_ADD,
+	RSPAMD_FUZZY_DEL
+};
+
+struct rspamd_learn_request {
+	enum rspamd_learn	 what;
+	const char		*host;		/* of the Host: header */
+	uint64_t		 length;	/* of the message, in bytes */
+	const char		*password;	/* NULL: none */
+	const char		*deliver_to;	/* NULL: nobody's own learning */
+	int			 flag;		/* of the fuzzy storage */
+	double			 weight;	/* likewise */
+};
+
+/*
+ * Writes the head of a learning request, through its empty line, to OUT.
+ * Returns 0, or -1 where OUT failed.
+ */
+int	rspamd_learn_head(struct text *out,
+	    const struct rspamd_learn_request *rq);
+
+/* The action's name, as in the path: "learnspam". */
+const char *rspamd_learn_name(enum rspamd_learn what);
+
 #endif

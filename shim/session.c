@@ -24,6 +24,7 @@
 #include "spamd_reply.h"
 #include "spamd_request.h"
 #include "stream.h"
+#include "tell.h"
 
 /* A client that has its reply is given so long to close, in seconds. */
 #define LINGER		5.0
@@ -70,6 +71,7 @@ struct session {
 	struct exchange	*exchange;
 	struct backend	*backend;
 	size_t		 tries;
+	struct tell	*tell;		/* instead of an exchange, for TELL */
 
 	struct verdict	*verdict;
 	char		 scanner[64];	/* rspamd's name and version */
@@ -157,6 +159,7 @@ static void
 destroy(struct session *s)
 {
 	exchange_free(s->exchange);
+	tell_free(s->tell);
 	verdict_free(s->verdict);
 	envelope_free(s->exim);
 	message_free(s->message);
@@ -287,9 +290,13 @@ reply_text(struct session *s, struct evbuffer *out)
 	int rc;
 
 	text_init(&t, SPAMD_REPLY_MAX);
-	rc = s->request->dialect == SPAMD_RSPAMC ?
-	    rspamc_reply(&t, &s->outcome, s->verdict) :
-	    spamd_reply(&t, s->request, &s->outcome, s->verdict);
+	if (s->request->dialect == SPAMD_RSPAMC)
+		rc = rspamc_reply(&t, &s->outcome, s->verdict);
+	else if (s->tell != NULL && s->outcome.kind == OUTCOME_DONE)
+		rc = spamd_reply_tell(&t, tell_did_set(s->tell),
+		    tell_did_remove(s->tell));
+	else
+		rc = spamd_reply(&t, s->request, &s->outcome, s->verdict);
 	if (rc == 0)
 		rc = evbuffer_add(out, t.buf, t.len);
 	text_free(&t);
@@ -310,6 +317,8 @@ reply(struct session *s)
 	arm(s->timer, s->env->conf->timeout.reply);
 	rc = s->outcome.kind != OUTCOME_FAILED && returns_message(s) ?
 	    reply_message(s, out) : reply_text(s, out);
+	tell_free(s->tell);
+	s->tell = NULL;
 	if (rc == -1) {
 		/* a close without a byte is no verdict */
 		outcome_failed(&s->outcome, FAILURE_INTERNAL, "out of memory");
@@ -342,7 +351,8 @@ too_large(struct session *s)
 	    message_received(s->message), s->request->compress != NULL ?
 	    " compressed" : "", s->env->conf->max_message_size);
 	/* what is not kept cannot be given back: its client has it still */
-	if (!s->listen->pass_too_large || returns_message(s)) {
+	if (!s->listen->pass_too_large || returns_message(s) ||
+	    s->request->command == SPAMD_TELL) {
 		fail(s, FAILURE_TOO_LARGE, why);
 		return;
 	}
@@ -450,9 +460,7 @@ scan(struct session *s)
 	s->tries++;
 	s->backend = backends_get(env->backends,
 	    env->next_backend++ % backends_count(env->backends));
-	rq.host = backend_name(s->backend);
-	if (rq.host[0] == '/')
-		rq.host = "localhost";
+	rq.host = backend_host(s->backend);
 	set_user(s, &rq);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
 	if (rspamd_request_head(&head, &rq, &s->account.left) == 0)
@@ -498,6 +506,34 @@ read_envelope(struct session *s)
 	return 0;
 }
 
+static void
+on_tell(struct tell *t, void *arg)
+{
+	struct session *s = arg;
+
+	s->account.controller = tell_backend(t);
+	if (tell_failure(t) != FAILURE_NONE) {
+		fail(s, tell_failure(t), tell_reason(t));
+		return;
+	}
+	outcome_done(&s->outcome, tell_reason(t));
+	reply(s);
+}
+
+/* Has rspamd's controllers do what the client tells. */
+static void
+tell(struct session *s)
+{
+	struct session_env *env = s->env;
+
+	s->state = STATE_SCAN;
+	s->tell = tell_new(env->base, env->conf, env->controllers, s->request,
+	    s->listen->spamc_user == CONF_USER_DELIVER_TO ? s->request->user :
+	    NULL, message_body(s->message), on_tell, s);
+	if (s->tell == NULL)
+		fail(s, FAILURE_INTERNAL, "out of memory");
+}
+
 /* All of the message has come. */
 static void
 message_complete(struct session *s)
@@ -513,6 +549,8 @@ message_complete(struct session *s)
 		too_large(s);
 	else if (message_size(s->message) == 0)
 		fail(s, FAILURE_EMPTY, "the message is empty");
+	else if (s->request->command == SPAMD_TELL)
+		tell(s);
 	else
 		scan(s);
 }
@@ -533,27 +571,31 @@ take_body(struct session *s, bool eom)
 	}
 }
 
-/* May a client of this listener ask for this?  Else: why not. */
+/* May a client of this listener ask for this?  Else: why not, and *F. */
 static const char *
-refusal(const struct session *s)
+refusal(const struct session *s, enum failure *f)
 {
 	const struct spamd_request *r = s->request;
 
+	*f = FAILURE_UNSUPPORTED;
 	if (r->dialect == SPAMD_SPAMC ? !s->listen->spamc : !s->listen->rspamc)
 		return "this dialect is not served on this address";
-	if (r->command == SPAMD_TELL)
-		return "this command is not served";
-	return NULL;
+	if (r->command != SPAMD_TELL)
+		return NULL;
+	if (!s->listen->tell)
+		return "TELL is not served on this address";
+	return tell_refusal(s->env->conf, r, f);
 }
 
 static void
 head_done(struct session *s)
 {
 	const struct spamd_request *r = s->request;
+	enum failure f;
 	const char *why;
 
-	if ((why = refusal(s)) != NULL) {
-		fail(s, FAILURE_UNSUPPORTED, why);
+	if ((why = refusal(s, &f)) != NULL) {
+		fail(s, f, why);
 		return;
 	}
 	if (r->command == SPAMD_SKIP) {
@@ -691,8 +733,10 @@ expired(struct session *s, const char *key, double t)
 		break;
 	case STATE_SCAN:
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, waiting "
-		    "for %s", key, t, backend_name(s->backend));
-		note_exchange(s);
+		    "for %s", key, t, s->tell != NULL ? tell_backend(s->tell) :
+		    backend_name(s->backend));
+		if (s->exchange != NULL)
+			note_exchange(s);
 		break;
 	default:
 		end(s, ACCOUNT_GONE);

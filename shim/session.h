@@ -26,6 +26,7 @@ struct session_env {
 	struct event_base	*base;
 	const struct conf	*conf;
 	struct backends		*backends;
+	struct backends		*controllers;	/* for TELL; may be none */
 	struct metrics_slot	*metrics;
 	size_t			 next_backend;	/* in turn */
 	struct session_list	 sessions;

@@ -315,7 +315,10 @@ worker_run(const struct conf *conf, const struct listeners *ls,
 	if (drop_privileges(conf) == -1)
 		goto done;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);	/* setuid() cleared it */
-	if ((w.env.backends = backends_new(w.base, conf)) == NULL)
+	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
+	w.env.controllers = backends_new(w.base, conf->controller,
+	    conf->ncontroller);
+	if (w.env.backends == NULL || w.env.controllers == NULL)
 		goto done;
 	if (!make_events(&w, accepters)) {
 		log_msg(LOG_ERR, "out of memory");
@@ -327,6 +330,7 @@ worker_run(const struct conf *conf, const struct listeners *ls,
 done:
 	free_events(&w);
 	backends_free(w.env.backends);
+	backends_free(w.env.controllers);
 	if (w.base != NULL)
 		event_base_free(w.base);
 	free(w.accepting);

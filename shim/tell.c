@@ -1,0 +1,268 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "exchange.h"
+#include "rspamd_request.h"
+#include "tell.h"
+#include "text.h"
+#include "verdict.h"
+
+/* One thing to do, and what it means to the client when it is done. */
+struct step {
+	enum rspamd_learn what;
+	unsigned int	 set, remove;
+};
+#define STEPS_MAX	4
+
+struct tell {
+	struct event_base *base;
+	const struct conf *conf;
+	struct backends	*controllers;
+	const char	*deliver_to;
+	struct evbuffer	*body;
+	tell_cb		*cb;
+	void		*arg;
+	struct exchange	*exchange;
+	struct step	 steps[STEPS_MAX];
+	size_t		 nsteps;
+	size_t		 step, controller;	/* where it is */
+	unsigned int	 did_set, did_remove;
+	enum failure	 failure;
+	struct text	 reason;
+};
+
+static void next(struct tell *);
+
+static const char not_enabled[] =
+    "TELL commands are not enabled, set --controller and --password-file";
+static const char no_fuzzy[] =
+    "reporting and revoking are not enabled, set fuzzy_flag";
+static const char no_forgetting[] =
+    "rspamd cannot forget a message, learn it as the other class";
+
+/* What R asks for, as steps; returns how many. */
+static size_t
+plan(const struct conf *conf, const struct spamd_request *r,
+    struct step *steps)
+{
+	bool spam = r->message_class == SPAMD_CLASS_SPAM;
+	size_t n = 0;
+
+	if ((r->set & SPAMD_LOCAL) != 0)
+		steps[n++] = (struct step){ spam ? RSPAMD_LEARN_SPAM :
+		    RSPAMD_LEARN_HAM, SPAMD_LOCAL, 0 };
+	if (conf->fuzzy_flag == 0)
+		return n;
+	if ((r->set & SPAMD_REMOTE) != 0)
+		steps[n++] = (struct step){ RSPAMD_FUZZY_ADD, SPAMD_REMOTE, 0 };
+	/* one deletion is both removals */
+	if (r->remove != 0)
+		steps[n++] = (struct step){ RSPAMD_FUZZY_DEL, 0, r->remove };
+	return n;
+}
+
+const char *
+tell_refusal(const struct conf *conf, const struct spamd_request *r,
+    enum failure *f)
+{
+	struct step steps[STEPS_MAX];
+
+	*f = FAILURE_UNSUPPORTED;
+	if (conf->ncontroller == 0)
+		return not_enabled;
+	if (plan(conf, r, steps) == 0 && (r->set | r->remove) != 0)
+		return (r->remove & SPAMD_LOCAL) != 0 ? no_forgetting :
+		    no_fuzzy;
+	*f = FAILURE_REQUEST;
+	if ((r->set | r->remove) == 0)
+		return "TELL without Set: or Remove: local or remote";
+	if ((r->set & SPAMD_LOCAL) != 0 &&
+	    r->message_class == SPAMD_CLASS_NONE)
+		return "TELL without Message-class: spam or ham";
+	return NULL;
+}
+
+/* Adds "A B C" to the reason, "; " between its parts. */
+static void
+say(struct tell *t, const char *a, const char *b, const char *c)
+{
+	text_printf(&t->reason, "%s%s%s%s", t->reason.len > 0 ? "; " : "", a, b,
+	    c);
+}
+
+static void
+finish(struct tell *t, enum failure f)
+{
+	t->failure = f;
+	t->cb(t, t->arg);
+}
+
+/* A step failed: nothing else is said than WHAT and WHY. */
+static void
+give_up(struct tell *t, enum failure f, const char *what, const char *why)
+{
+	text_rewind(&t->reason, 0);
+	say(t, what, why, "");
+	finish(t, f);
+}
+
+/* Does rspamd say that it has learned this message before? */
+static bool
+is_known(int status, const char *error)
+{
+	return status == 208 || (status == 404 &&
+	    strstr(error, "already learned") != NULL);
+}
+
+/* A controller has answered. */
+static void
+judge(struct tell *t, const char *name)
+{
+	const struct step *s = &t->steps[t->step];
+	struct http_response *h = exchange_response(t->exchange);
+	int status = http_response_status(h);
+	const char *verb = rspamd_learn_name(s->what), *body;
+	char error[120] = "", where[160];
+	size_t len;
+
+	body = http_response_body(h, &len);
+	(void)verdict_error(body, len, error, sizeof(error));
+	(void)snprintf(where, sizeof(where), " at %.150s", name);
+	if (status == 200 && error[0] == '\0') {
+		t->did_set |= s->set;
+		t->did_remove |= s->remove;
+		say(t, verb, where, "");
+	} else if (is_known(status, error))
+		say(t, verb, where, ": learned before");
+	else if (status == 204)
+		say(t, verb, where, ": its conditions for learning are not met");
+	else {
+		if (error[0] == '\0')
+			(void)snprintf(error, sizeof(error), "HTTP status %d%s",
+			    status, status == 401 || status == 403 ?
+			    ", the password was refused" : "");
+		(void)snprintf(where, sizeof(where), "%.150s: ", name);
+		give_up(t, FAILURE_RSPAMD, where, error);
+		return;
+	}
+	if (++t->controller == backends_count(t->controllers)) {
+		t->controller = 0;
+		t->step++;
+	}
+	next(t);
+}
+
+static void
+on_exchange(struct exchange *x, void *arg)
+{
+	struct tell *t = arg;
+
+	if (exchange_failure(x) != FAILURE_NONE) {
+		give_up(t, exchange_failure(x), exchange_reason(x), "");
+		return;
+	}
+	judge(t, tell_backend(t));
+}
+
+/* Asks the controller whose turn it is.  Returns 0, or -1 without memory. */
+static int
+ask(struct tell *t)
+{
+	struct rspamd_learn_request rq = { .deliver_to = t->deliver_to,
+	    .flag = t->conf->fuzzy_flag, .weight = t->conf->fuzzy_weight,
+	    .length = evbuffer_get_length(t->body) };
+	struct backend *b = backends_get(t->controllers, t->controller);
+	struct text head;
+
+	rq.what = t->steps[t->step].what;
+	rq.host = backend_host(b);
+	rq.password = backend_password(b);
+	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
+	if (rspamd_learn_head(&head, &rq) == 0)
+		t->exchange = exchange_new(t->base, b, &t->conf->timeout,
+		    &head, t->body, on_exchange, t);
+	text_free(&head);
+	return t->exchange != NULL ? 0 : -1;
+}
+
+/* Takes the next step, if there is one. */
+static void
+next(struct tell *t)
+{
+	exchange_free(t->exchange);
+	t->exchange = NULL;
+	if (t->step == t->nsteps)
+		finish(t, FAILURE_NONE);
+	else if (ask(t) == -1)
+		give_up(t, FAILURE_INTERNAL, "out of memory", "");
+}
+
+struct tell *
+tell_new(struct event_base *base, const struct conf *conf,
+    struct backends *controllers, const struct spamd_request *r,
+    const char *deliver_to, struct evbuffer *body, tell_cb *cb, void *arg)
+{
+	struct tell *t;
+
+	if ((t = calloc(1, sizeof(*t))) == NULL)
+		return NULL;
+	t->base = base;
+	t->conf = conf;
+	t->controllers = controllers;
+	t->deliver_to = deliver_to;
+	t->body = body;
+	t->cb = cb;
+	t->arg = arg;
+	t->nsteps = plan(conf, r, t->steps);
+	text_init(&t->reason, 200);
+	if (ask(t) == 0)
+		return t;
+	tell_free(t);
+	return NULL;
+}
+
+void
+tell_free(struct tell *t)
+{
+	if (t == NULL)
+		return;
+	exchange_free(t->exchange);
+	text_free(&t->reason);
+	free(t);
+}
+
+enum failure
+tell_failure(const struct tell *t)
+{
+	return t->failure;
+}
+
+const char *
+tell_reason(const struct tell *t)
+{
+	return text_string(&t->reason);
+}
+
+unsigned int
+tell_did_set(const struct tell *t)
+{
+	return t->did_set;
+}
+
+unsigned int
+tell_did_remove(const struct tell *t)
+{
+	return t->did_remove;
+}
+
+const char *
+tell_backend(const struct tell *t)
+{
+	return backend_name(backends_get(t->controllers, t->controller));
+}
