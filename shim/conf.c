@@ -11,6 +11,7 @@
 #include <confuse.h>
 
 #include "conf.h"
+#include "tls.h"
 
 #define UNIX_PREFIX	"unix:"
 #define MAX_WORKERS	256
@@ -24,12 +25,17 @@
 	CFG_STR("on_too_large", NULL, CFGF_NODEFAULT)
 
 /* libconfuse does not say const */
+static char loopback[] = "{127.0.0.0/8, ::1}";
 static char all_dialects[] = "{spamc, rspamc}";
 
 static cfg_opt_t listen_options[] = {
 	CFG_STR("mode", "0666", CFGF_NONE),
 	CFG_STR("owner", NULL, CFGF_NONE),
 	CFG_STR("group", NULL, CFGF_NONE),
+	CFG_STR_LIST("allow", loopback, CFGF_NONE),
+	CFG_STR("certificate", NULL, CFGF_NONE),
+	CFG_STR("key", NULL, CFGF_NONE),
+	CFG_STR("client_ca", NULL, CFGF_NONE),
 	CFG_STR_LIST("dialects", all_dialects, CFGF_NONE),
 	CFG_STR("envelope", "exim", CFGF_NONE),
 	CFG_STR("spamc_user", "ignore", CFGF_NONE),
@@ -249,6 +255,64 @@ load_dialects(struct conf_listen *l, cfg_t *sec)
 		bad(l->address, "dialects is empty: nothing would be served");
 }
 
+/* The clients that are let in: spamd's default is this host alone, too. */
+static void
+load_allow(struct conf_listen *l, cfg_t *sec)
+{
+	static const char *const standard[] = { "127.0.0.0/8", "::1" };
+	size_t n = sec != NULL ? cfg_size(sec, "allow") : 2;
+	const char *s;
+
+	l->allow = calloc(n + 1, sizeof(*l->allow));
+	l->allow_text = calloc(n + 1, sizeof(*l->allow_text));
+	if (l->allow == NULL || l->allow_text == NULL) {
+		bad(l->address, "out of memory");
+		return;
+	}
+	for (; l->nallow < n; l->nallow++) {
+		s = sec != NULL ? cfg_getnstr(sec, "allow",
+		    (unsigned int)l->nallow) : standard[l->nallow];
+		l->allow_text[l->nallow] = strdup(s);
+		if (access_parse(&l->allow[l->nallow], s) == -1)
+			bad(l->address, "allow: \"%s\" is not an address or a "
+			    "network such as 192.0.2.0/24", s);
+	}
+}
+
+static void
+check_readable(const char *where, const char *key, const char *file)
+{
+	if (file != NULL && access(file, R_OK) == -1)
+		bad(where, "%s %s cannot be read: %s", key, file,
+		    strerror(errno));
+}
+
+static void
+load_tls(struct conf_listen *l, cfg_t *sec)
+{
+	struct ssl_ctx_st *ctx;
+	const char *why;
+
+	l->certificate = copy(cfg_getstr(sec, "certificate"));
+	l->key = copy(cfg_getstr(sec, "key"));
+	l->client_ca = copy(cfg_getstr(sec, "client_ca"));
+	/* one file may have both */
+	if (l->certificate != NULL && l->key == NULL)
+		l->key = copy(l->certificate);
+	if (l->certificate == NULL && (l->key != NULL || l->client_ca != NULL))
+		bad(l->address, "a key or client_ca without a certificate");
+	check_readable(l->address, "certificate", l->certificate);
+	check_readable(l->address, "key", l->key);
+	check_readable(l->address, "client_ca", l->client_ca);
+	/* a worker would fail with it for ever: try it now */
+	if (faulty || l->certificate == NULL)
+		return;
+	ctx = tls_server(l->certificate, l->key, l->client_ca, &why);
+	if (ctx == NULL)
+		bad(l->address, "TLS: %s", why);
+	tls_free(ctx);
+}
+
 /* HOST:PORT or [HOST]:PORT, both parts not empty; copies both if asked. */
 static bool
 split_host_port(const char *s, char **host, char **port)
@@ -316,6 +380,9 @@ load_listen(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
 		l->rewrite_report = cfg_getbool(sec, "report_header") == cfg_true;
 		l->tell = cfg_getbool(sec, "tell") == cfg_true;
 	}
+	if (sec != NULL)
+		load_tls(l, sec);
+	load_allow(l, sec);
 	load_dialects(l, sec);
 	load_policy(l, sec, top);
 }
@@ -365,6 +432,9 @@ parse_url(struct conf_backend *b)
 static void
 load_backend(struct conf_backend *b, const char *url, cfg_t *sec)
 {
+	struct ssl_ctx_st *ctx;
+	const char *why;
+
 	b->verify = true;
 	if ((b->url = copy(url)) == NULL) {
 		bad("backend", "an empty URL");
@@ -377,8 +447,13 @@ load_backend(struct conf_backend *b, const char *url, cfg_t *sec)
 		b->verify = cfg_getbool(sec, "verify") == cfg_true;
 		b->ca_file = copy(cfg_getstr(sec, "ca_file"));
 	}
-	if (b->ca_file != NULL && access(b->ca_file, R_OK) == -1)
-		bad(url, "ca_file %s cannot be read", b->ca_file);
+	check_readable(url, "ca_file", b->ca_file);
+	if (faulty || !b->tls)
+		return;
+	ctx = tls_client(b->verify, b->ca_file, &why);
+	if (ctx == NULL)
+		bad(url, "TLS: %s", why);
+	tls_free(ctx);
 }
 
 /*
@@ -631,6 +706,13 @@ free_listen(struct conf_listen *l)
 	for (i = 0; i < l->policy.nspam_actions; i++)
 		free((void *)(uintptr_t)l->policy.spam_actions[i]);
 	free(l->policy.spam_actions);
+	for (i = 0; i < l->nallow; i++)
+		free(l->allow_text[i]);
+	free(l->allow_text);
+	free(l->allow);
+	free(l->certificate);
+	free(l->key);
+	free(l->client_ca);
 	free(l->address);
 	free(l->owner);
 	free(l->group);
@@ -682,6 +764,13 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	fprintf(f, "\tmode = \"%04o\"\n", (unsigned int)l->mode);
 	dump_string(f, "\t", "owner", l->owner);
 	dump_string(f, "\t", "group", l->group);
+	fputs("\tallow = {", f);
+	for (i = 0; i < l->nallow; i++)
+		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", l->allow_text[i]);
+	fputs("}\n", f);
+	dump_string(f, "\t", "certificate", l->certificate);
+	dump_string(f, "\t", "key", l->key);
+	dump_string(f, "\t", "client_ca", l->client_ca);
 	fprintf(f, "\tdialects = {%s%s%s}\n", l->spamc ? "spamc" : "",
 	    l->spamc && l->rspamc ? ", " : "", l->rspamc ? "rspamc" : "");
 	fprintf(f, "\tenvelope = %s\n", envelope_names[l->envelope]);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "access.h"
 #include "outcome.h"
 #include "rewrite.h"
 
@@ -36,6 +37,11 @@ struct conf_listen {
 	char		*address;	/* as written: HOST:PORT, unix:/path */
 	mode_t		 mode;		/* of a unix socket */
 	char		*owner, *group;	/* of a unix socket; NULL: as started */
+	char		**allow_text;	/* the clients let in, as written */
+	struct access_net *allow;	/* and as networks */
+	size_t		 nallow;
+	char		*certificate, *key;	/* TLS; NULL: plain */
+	char		*client_ca;	/* TLS: who signs clients'; NULL: none ask */
 	bool		 spamc, rspamc;	/* the dialects that are spoken */
 	enum conf_envelope envelope;
 	enum conf_user	 spamc_user;

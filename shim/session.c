@@ -25,6 +25,7 @@
 #include "spamd_request.h"
 #include "stream.h"
 #include "tell.h"
+#include "tls.h"
 
 /* A client that has its reply is given so long to close, in seconds. */
 #define LINGER		5.0
@@ -64,6 +65,7 @@ struct session {
 	struct spamd_request *request;
 	struct message	*message;
 	bool		 any;		/* has the client sent anything? */
+	bool		 tls;
 
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
@@ -184,6 +186,9 @@ end(struct session *s, enum account_ending ending)
 	/* a connection without a byte is no request: port checks do that */
 	if (s->any)
 		write_account(s, ending);
+	else if (s->tls && ending == ACCOUNT_GONE)
+		log_msg(LOG_WARNING, "client=%s no request over TLS: %s",
+		    s->peer, stream_error(s->stream));
 	count(s, ending);
 	LIST_REMOVE(s, entry);
 	destroy(s);
@@ -781,9 +786,10 @@ name_peer(struct session *s, const struct sockaddr *sa, socklen_t len)
 }
 
 void
-session_start(struct session_env *env, const struct conf_listen *l, int fd,
-    const struct sockaddr *sa, socklen_t len)
+session_start(struct session_env *env, const struct conf_listen *l,
+    struct ssl_ctx_st *tls, int fd, const struct sockaddr *sa, socklen_t len)
 {
+	struct ssl_st *ssl;
 	struct session *s;
 
 	if ((s = calloc(1, sizeof(*s))) == NULL) {
@@ -794,23 +800,37 @@ session_start(struct session_env *env, const struct conf_listen *l, int fd,
 	s->listen = l;
 	name_peer(s, sa, len);
 	note_time(s, AT_START);
+	if (!access_allows(l->allow, l->nallow, sa)) {
+		log_msg(LOG_WARNING, "client=%s turned away: not in \"allow\" "
+		    "of listen \"%s\"", s->peer, l->address);
+		(void)close(fd);
+		free(s);
+		return;
+	}
 	s->stream = stream_new(env->base, fd, on_stream, s);
 	s->request = spamd_request_new();
 	s->message = message_new(env->conf->max_message_size);
 	s->timer = event_new(env->base, -1, EV_TIMEOUT, on_timer, s);
 	s->total = event_new(env->base, -1, EV_TIMEOUT, on_total, s);
 	if (s->stream == NULL || s->request == NULL || s->message == NULL ||
-	    s->timer == NULL || s->total == NULL ||
-	    stream_start(s->stream, false) == -1) {
-		destroy(s);
-		goto fail;
+	    s->timer == NULL || s->total == NULL)
+		goto fail_session;
+	if (tls != NULL) {
+		if ((ssl = tls_accept(tls)) == NULL)
+			goto fail_session;
+		stream_tls(s->stream, ssl);
+		s->tls = true;
 	}
+	if (stream_start(s->stream, false) == -1)
+		goto fail_session;
 	arm(s->timer, env->conf->timeout.client);
 	arm(s->total, env->conf->timeout.request);
 	env->metrics->accepted++;
 	env->metrics->active++;
 	LIST_INSERT_HEAD(&env->sessions, s, entry);
 	return;
+fail_session:
+	destroy(s);
 fail:
 	log_msg(LOG_ERR, "out of memory: a connection was closed unserved");
 }

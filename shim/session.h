@@ -18,6 +18,7 @@
 
 struct event_base;
 struct session;
+struct ssl_ctx_st;
 
 LIST_HEAD(session_list, session);
 
@@ -37,10 +38,12 @@ struct session_env {
 
 /*
  * Serves the client on the non-blocking socket FD, which the session owns,
- * accepted on listener L from the address SA of LEN bytes.
+ * accepted on listener L from the address SA of LEN bytes, with TLS unless
+ * that is NULL.  A client that L does not allow is turned away.
  */
 void	session_start(struct session_env *env, const struct conf_listen *l,
-	    int fd, const struct sockaddr *sa, socklen_t len);
+	    struct ssl_ctx_st *tls, int fd, const struct sockaddr *sa,
+	    socklen_t len);
 
 /*
  * The worker is to stop: clients that have not sent a byte get a short time

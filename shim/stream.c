@@ -104,7 +104,6 @@ stream_tls(struct stream *s, struct ssl_st *ssl)
 	s->ssl = ssl;
 	s->handshaking = true;
 	(void)SSL_set_fd(ssl, s->fd);
-	SSL_set_connect_state(ssl);
 	SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
 	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 }
@@ -460,5 +459,10 @@ void
 stream_shutdown(struct stream *s)
 {
 	s->shut = true;
+	/* the peer must not take our end for a cut */
+	if (s->ssl != NULL && !s->handshaking) {
+		(void)SSL_shutdown(s->ssl);
+		ERR_clear_error();
+	}
 	(void)shutdown(s->fd, SHUT_WR);
 }

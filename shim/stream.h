@@ -40,8 +40,9 @@ struct stream *stream_new(struct event_base *base, int fd, stream_cb *cb,
 int	stream_start(struct stream *s, bool connecting);
 
 /*
- * Speaks TLS with SSL, which the stream owns from now on, as a client, from
- * the end of connect() on; to be called before stream_start().
+ * Speaks TLS with SSL, which the stream owns from now on and which knows
+ * whether it is client or server, from the end of connect() on; to be called
+ * before stream_start().
  */
 void	stream_tls(struct stream *s, struct ssl_st *ssl);
 

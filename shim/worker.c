@@ -17,6 +17,7 @@
 #include "backend.h"
 #include "log.h"
 #include "session.h"
+#include "tls.h"
 #include "worker.h"
 
 /* So many clients are accepted before others get their turn. */
@@ -32,6 +33,7 @@ struct worker {
 	struct metrics	*metrics;
 	struct event_base *base;
 	struct session_env env;
+	struct ssl_ctx_st **tls;	/* one for each listen section, or NULL */
 	struct event	**accepting;	/* one for each listener */
 	struct event	*retry;		/* when to accept again */
 	struct event	*sigterm;
@@ -92,8 +94,8 @@ below_limit(struct worker *w)
 static bool
 accept_clients(struct worker *w, size_t i, unsigned int count)
 {
-	const struct conf_listen *l =
-	    &w->conf->listen[listeners_section(w->ls, i)];
+	size_t section = listeners_section(w->ls, i);
+	const struct conf_listen *l = &w->conf->listen[section];
 	struct sockaddr_storage ss;
 	unsigned int n;
 	socklen_t len;
@@ -110,8 +112,8 @@ accept_clients(struct worker *w, size_t i, unsigned int count)
 		fd = accept4(listeners_fd(w->ls, i), (struct sockaddr *)&ss,
 		    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
-			session_start(&w->env, l, fd, (struct sockaddr *)&ss,
-			    len);
+			session_start(&w->env, l, w->tls[section], fd,
+			    (struct sockaddr *)&ss, len);
 			continue;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -249,6 +251,41 @@ unblock_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Reads certificates and keys, which may be for root's eyes only. */
+static bool
+load_tls(struct worker *w)
+{
+	const struct conf_listen *l;
+	const char *why;
+	size_t i;
+
+	w->tls = calloc(w->conf->nlisten, sizeof(struct ssl_ctx_st *));
+	if (w->tls == NULL)
+		return false;
+	for (i = 0; i < w->conf->nlisten; i++) {
+		l = &w->conf->listen[i];
+		if (l->certificate == NULL)
+			continue;
+		w->tls[i] = tls_server(l->certificate, l->key, l->client_ca,
+		    &why);
+		if (w->tls[i] == NULL) {
+			log_msg(LOG_ERR, "%s: TLS: %s", l->address, why);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+free_tls(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; w->tls != NULL && i < w->conf->nlisten; i++)
+		tls_free(w->tls[i]);
+	free(w->tls);
+}
+
 static bool
 make_events(struct worker *w, struct accepter *accepters)
 {
@@ -312,7 +349,7 @@ worker_run(const struct conf *conf, const struct listeners *ls,
 	/* workers begin with different backends */
 	w.env.next_backend = i;
 	LIST_INIT(&w.env.sessions);
-	if (drop_privileges(conf) == -1)
+	if (!load_tls(&w) || drop_privileges(conf) == -1)
 		goto done;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);	/* setuid() cleared it */
 	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
@@ -333,6 +370,7 @@ done:
 	backends_free(w.env.controllers);
 	if (w.base != NULL)
 		event_base_free(w.base);
+	free_tls(&w);
 	free(w.accepting);
 	free(accepters);
 	return rc;
