@@ -518,6 +518,7 @@ static const struct sample unknown[] = {
 	NO_SENDER("line break in a quoted pair",
 	    "X-Envelope-From: <s\\\n@x.example>"),
 	NO_SENDER("control byte", "X-Envelope-From: <s\r@x.example>"),
+	NO_SENDER("delete", "X-Envelope-From: <s\x7f@x.example>"),
 	NO_SENDER("control byte in the domain",
 	    "X-Envelope-From: <s@x.example\r>"),
 	NO_SENDER("open literal", "X-Envelope-From: <s@[192.0.2.9>"),
@@ -714,6 +715,8 @@ START_TEST(test_nul)
 	    MBOX "X-Envelope-From: <\"a\0b\"@x.example>\n" RCPT;
 	static const char in_helo[] = ADDRS
 	    "Received: from [" IP "] (helo=a\0b)\n" BY REST;
+	static const char in_ip[] = ADDRS
+	    "Received: from [" IP "\0] (helo=h)\n" BY REST;
 	struct envelope *e = envelope_new();
 	size_t skip;
 
@@ -726,6 +729,12 @@ START_TEST(test_nul)
 	ck_assert_int_eq(envelope_parse(in_helo, sizeof(in_helo) - 1, true,
 	    e, &skip), ENVELOPE_FULL);
 	ck_assert_str_eq(e->helo, "a?b");
+	envelope_free(e);
+
+	e = envelope_new();
+	ck_assert_int_eq(envelope_parse(in_ip, sizeof(in_ip) - 1, true,
+	    e, &skip), ENVELOPE_ADDRESSES);
+	ck_assert_ptr_null(e->ip);
 	envelope_free(e);
 }
 END_TEST
