@@ -3,7 +3,7 @@
  *
  *	null-rspamd HOST[:PORT] | unix:/path
  *
- * It takes POST /checkv2 and answers a fixed verdict of about 1.5 KiB, in
+ * It takes POST /checkv2 and answers a fixed verdict of about 1.3 KiB, in
  * which stand the mail's Message-ID and how many bytes of it came; then it
  * closes, as rspamd's scan workers do.  Anything else is refused: a request
  * without one of the envelope's headers is too.  Without PORT it takes any free
