@@ -11,21 +11,10 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import SOURCE_TREE, Exim, Rspamd, Shim, Unavailable, process		# noqa: E402
+from harness import SOURCE_TREE, Rspamd, Shim, Unavailable, exim_with_drop_in_acl, process	# noqa: E402
 
 ACTIONS = ("no action", "greylist", "add header", "rewrite subject", "soft reject", "reject")
 MODES = ((True, "spamd_address with variant=rspamd"), (False, "plain spamd_address, as for SpamAssassin"))
-
-# Scan and record (the harness's acl_seen), then let the drop-in ACL decide.
-# Exim scans a message once: the drop-in ACL meets the same verdict.
-ACL = """
-	warn
-		spam = nobody:true
-		acl = acl_seen
-	require
-		acl = acl_check_spam
-	accept
-"""
 
 
 def say(text):
@@ -34,12 +23,6 @@ def say(text):
 
 def file_name(action):
 	return f"tests/mail/{action.replace(' ', '-')}.eml"
-
-
-def exim_with_our_acl(folder, spamd_address):
-	acl = SOURCE_TREE / "exim-conf" / "acl_check_spam"
-	return Exim(folder, spamd_address, acl_data=ACL, acl_not_smtp="accept", acls=f".include {acl}\n",
-	            macros="CHECK_SPAM_RELAY_HOSTS = :\n")
 
 
 def show(exim, action, mail, reply):
@@ -78,7 +61,7 @@ def run(servers):
 	arrived = set(ACTIONS)
 	for variant, title in MODES:
 		say(f"quickstart: starting Exim, {title}")
-		exim = start(lambda folder, v=variant: exim_with_our_acl(folder, shim.spamd_address(v)))
+		exim = start(exim_with_drop_in_acl, shim.spamd_address(variant))
 		say(f"\nmail through Exim, {title}:")
 		for action in ACTIONS:
 			mail = (SOURCE_TREE / file_name(action)).read_bytes()

@@ -3,17 +3,7 @@
 Exim decides by the drop-in ACL of exim-conf.
 """
 
-from harness import SOURCE_TREE, Case, Exim, Shim, common_rspamd, message
-
-# Record, then decide: Exim scans once, the drop-in ACL meets the same verdict.
-ACL = """
-	warn
-		spam = nobody:true
-		acl = acl_seen
-	require
-		acl = acl_check_spam
-	accept
-"""
+from harness import Case, Shim, common_rspamd, exim_with_drop_in_acl, message
 
 # action: (headers that make it, score, score_int, bar, is spam)
 VERDICTS = {
@@ -36,10 +26,7 @@ class Through:
 	def setUpClass(cls):
 		cls.rspamd = common_rspamd()
 		cls.shim = cls.shared(Shim, backend=cls.rspamd.url)
-		acl = SOURCE_TREE / "exim-conf" / "acl_check_spam"
-		cls.exim = cls.shared(Exim, cls.shim.spamd_address(cls.variant, cls.unix), acl_data=ACL,
-		                      acl_not_smtp="accept", acls=f".include {acl}\n",
-		                      macros="CHECK_SPAM_RELAY_HOSTS = :\n")
+		cls.exim = cls.shared(exim_with_drop_in_acl, cls.shim.spamd_address(cls.variant, cls.unix))
 
 	def setUp(self):
 		self.shim.settle()

@@ -1,15 +1,6 @@
 """Several messages in one SMTP connection: none inherits another's verdict."""
 
-from harness import SOURCE_TREE, Case, Exim, FakeRspamd, Shim, message, verdict
-
-ACL = """
-	warn
-		spam = nobody:true
-		acl = acl_seen
-	require
-		acl = acl_check_spam
-	accept
-"""
+from harness import Case, FakeRspamd, Shim, exim_with_drop_in_acl, message, verdict
 
 
 class Inheritance:
@@ -19,9 +10,7 @@ class Inheritance:
 	def setUpClass(cls):
 		cls.fake = cls.shared(FakeRspamd)
 		cls.shim = cls.shared(Shim, backend=cls.fake.url)
-		acl = SOURCE_TREE / "exim-conf" / "acl_check_spam"
-		cls.exim = cls.shared(Exim, cls.shim.spamd_address(cls.variant), acl_data=ACL, acl_not_smtp="accept",
-		                      acls=f".include {acl}\n", macros="CHECK_SPAM_RELAY_HOSTS = :\n")
+		cls.exim = cls.shared(exim_with_drop_in_acl, cls.shim.spamd_address(cls.variant))
 
 	def after_spam(self, break_it):
 		"""A spam message, then one that cannot be scanned, in one connection."""

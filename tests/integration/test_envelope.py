@@ -178,12 +178,19 @@ class Envelope:
 		             '"(evil)"', '"evil) id 1evilx-000000-00 (x"', '"<>"', '"; Mon, 01 Jun 2026"', "a=b/c+d", '" "'):
 			with self.subTest(part):
 				address = part + "@evil.example"
+				if " " in part and not self.takes(address):
+					continue
 				self.fake.forget()
 				self.forged(sender=address)
 				self.fake.forget()
 				self.forged(recipients=[address, "user@mx.example"])
 				self.fake.forget()
 				self.forged(sender=address, recipients=["user@mx.example", address])
+
+	def takes(self, address):
+		"""Does this Exim take the address?  Old ones know no quoted spaces."""
+		with self.exim.connect() as smtp:
+			return smtp.command(f"MAIL FROM:<{address}>").code == 250
 
 	def test_other_received(self):
 		# The first Received: may then be the sender's.  Where Exim writes
@@ -227,6 +234,7 @@ class Envelope:
 		self.assertEqual(envelope["From"], ["<sender@client.example>"])
 
 	def test_spool_wireformat(self):
+		self.exim.needs("spool_wireformat")
 		exim = self.own(Exim, self.shim.spamd_address(self.variant), options="spool_wireformat = true\n")
 		mail = message(body="one\n.two\nthree\n")
 		with exim.connect(source="127.0.0.8") as smtp:

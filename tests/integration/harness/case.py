@@ -13,10 +13,12 @@ _common = []
 def common_rspamd():
 	"""The rspamd that all tests share which leave it alone and running."""
 	if not _common:
-		folder = process.run_dir("rspamd")
-		_common.append(rspamd.Rspamd(folder).start())
+		_common.append(rspamd.Rspamd(process.run_dir("rspamd")))
 		active.append(_common[0])
 		atexit.register(_common[0].stop)
+		_common[0].start()
+	if not _common[0].alive():
+		raise AssertionError("rspamd, which the tests share, does not run")
 	return _common[0]
 
 

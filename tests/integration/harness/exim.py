@@ -8,6 +8,7 @@ its queue; delivered(id) delivers it into a file and parses that.
 import base64
 import email
 import email.policy
+import functools
 import os
 import pathlib
 import re
@@ -135,6 +136,17 @@ def parse_seen(log):
 	        for scan in scans]
 
 
+def _reply(stream):
+	"""The lines of one SMTP reply; what there is if the stream ends."""
+	raw = b""
+	while not re.match(rb"\d{3} ", raw[raw.rfind(b"\n", 0, -1) + 1:]):
+		line = stream.readline()
+		if not line:
+			break
+		raw += line
+	return raw
+
+
 class Exim(process.Party):
 	"""Exim with spamd_address as given; start() starts its daemon on port.
 
@@ -162,7 +174,10 @@ class Exim(process.Party):
 		self.dns = process.fake_dns(self.dir, hosts or {})
 		self.known = self._known_options()
 		uid, gid = process.server_ids()
-		variables = [v for v in VARIABLES if v != "spam_action" or self.has_spam_action()]
+		has_action = self.has_spam_action()
+		if "variant=rspamd" in spamd_address and not has_action:
+			raise packages.Unavailable(f"Exim {self.version()} does not know variant=rspamd")
+		variables = [v for v in VARIABLES if v != "spam_action" or has_action]
 		words = {"uid": uid, "gid": gid, "program": self.program, "dir": self.dir, "mark": process.MARK,
 		         "port": self.port, "spamd_address": spamd_address,
 		         "host_lookup": "*" if hosts else "", "acl_rcpt": acl_rcpt.strip(),
@@ -215,6 +230,12 @@ class Exim(process.Party):
 		found = re.search(rb"Exim version (\d+)\.(\d+)", self._exim("-bV", conf="probe.conf").stdout)
 		return found and (int(found[1]), int(found[2]))
 
+	def needs(self, *options):
+		"""Skip the test unless this Exim has these options of its main section."""
+		for name in options:
+			if name not in self.known:
+				raise packages.Unavailable(f"{self.program.name} {self.version()} has no {name}")
+
 	def start(self):
 		self.spawn([self.program, "-C", self.conf, "-bdf"], self.environment())
 		self.await_ready(self._answers)
@@ -248,9 +269,25 @@ class Exim(process.Party):
 		return new.pop()
 
 	def dialogue(self, mode, *lines, arguments=()):
-		"""Run `exim -bs` or `-bh ADDRESS` on these lines; all its output."""
-		text = "".join(line + "\r\n" for line in lines).encode("utf-8", "surrogateescape")
-		return self._exim(*mode.split(), *arguments, stdin=text).stdout.decode(errors="replace")
+		"""Run `exim -bs` or `-bh ADDRESS` on these lines; all its output.
+
+		A line is sent when the one before has its reply, as Exim asks.
+		"""
+		errors = self.dir / "dialogue.err"
+		with open(errors, "wb") as log, subprocess.Popen(
+				[str(self.program), "-C", str(self.conf), *mode.split(), *arguments], stdin=subprocess.PIPE,
+				stdout=subprocess.PIPE, stderr=log, cwd=self.dir, env=self.environment(),
+				**process.run_as()) as exim:
+			said = [_reply(exim.stdout)]
+			for line in lines:
+				if said[-1].startswith(b"354") and line != ".":
+					exim.stdin.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
+					continue
+				exim.stdin.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
+				exim.stdin.flush()
+				said.append(_reply(exim.stdout))
+			exim.stdin.close()
+		return (b"".join(said) + errors.read_bytes()).decode(errors="replace")
 
 	# What became of it.
 
@@ -284,3 +321,35 @@ class Exim(process.Party):
 	def logs(self):
 		return [*super().logs(), *((f"exim {name}", self.dir / "log" / name)
 		                           for name in ("mainlog", "rejectlog", "paniclog"))]
+
+
+# Record, then let exim-conf's drop-in ACL decide: Exim scans a message once,
+# so both meet the same verdict.
+SCAN_AND_DECIDE = """
+	warn
+		spam = nobody:true
+		acl = acl_seen
+	require
+		acl = acl_check_spam
+	accept
+"""
+
+
+@functools.cache
+def release():
+	"""The release of the Exim in use, as (4, 96)."""
+	folder = process.temp_dir("exim-release")
+	try:
+		return Exim(folder).version()
+	finally:
+		process.remove(folder)
+
+
+def exim_with_drop_in_acl(folder, spamd_address):
+	"""An Exim that scans and records, and decides by exim-conf/acl_check_spam."""
+	conf = packages.SOURCE_TREE / "exim-conf"
+	macros = "CHECK_SPAM_RELAY_HOSTS = :\n"
+	if release() < (4, 82):
+		macros += f"CHECK_SPAM_BEFORE_4_82 = yes\nsystem_filter = {conf}/before-4.82.filter\n"
+	return Exim(folder, spamd_address, acl_data=SCAN_AND_DECIDE, acl_not_smtp="accept", macros=macros,
+	            acls=f".include {conf}/acl_check_spam\n")

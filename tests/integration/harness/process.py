@@ -23,7 +23,7 @@ from . import packages
 TEST_UID = 61234
 MARK = "EXIM_RSPAMD_TEST_RUN"		# in the environment of all we start
 RUN_ID = f"{os.getpid()}-{int(time.time())}"
-PATIENCE = 60.0				# seconds until something awaited counts as never
+PATIENCE = 120.0				# seconds until something awaited counts as never
 
 _reserved = []
 
@@ -101,6 +101,7 @@ def environment(groups=(), users=None, dns=None, extra=None):
 	if dns:
 		preload.append("libresolv_wrapper.so")
 		env["RESOLV_WRAPPER_HOSTS"] = str(dns)
+		env["NSS_WRAPPER_HOSTS"] = str(dns.with_name("hosts"))
 	if preload:
 		env["LD_PRELOAD"] = " ".join(preload)
 	if any(paths):
@@ -121,13 +122,18 @@ def fake_users(folder, *names):
 
 
 def fake_dns(folder, hosts):
-	"""A file with address and reverse records for hosts, {address: name}."""
-	lines = []
+	"""A file with address and reverse records for hosts, {address: name}.
+
+	Beside it is one in the form of /etc/hosts, for programs that look there.
+	"""
+	lines, table = [], []
 	for address, name in hosts.items():
+		table.append(f"{address} {name}\n")
 		ip = ipaddress.ip_address(address)
 		lines.append(f"{'A' if ip.version == 4 else 'AAAA'} {name} {address}\n")
 		lines.append(f"PTR {ip.reverse_pointer} {name}\n")
 	path = pathlib.Path(folder, "dns")
+	path.with_name("hosts").write_text("".join(table))
 	# An empty file would count as none.
 	path.write_text("".join(lines) or "A nothing.invalid 192.0.2.1\n")
 	return path
@@ -170,14 +176,14 @@ class Party:
 	def alive(self):
 		return self.process is not None and self.process.poll() is None
 
-	def await_ready(self, probe):
+	def await_ready(self, probe, patience=PATIENCE):
 		"""Wait until probe() is true; an end of the process ends the wait."""
 		def check():
 			if not self.alive():
 				raise AssertionError(f"{self.name} ended with {self.process.returncode} while "
 				                     f"starting:\n{self.tail()}")
 			return probe()
-		wait_until(check, f"{self.name} is ready")
+		wait_until(check, f"{self.name} is ready", patience)
 
 	def signal(self, number):
 		self.process.send_signal(number)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import threading
 
@@ -55,7 +56,7 @@ class Rspamd(process.Party):
 		self.seen_file = self.dir / "seen.jsonl"
 		for name in ("run", "db", "log"):
 			process.sub_dir(self.dir, name)
-		words = {"DIR": self.dir, "SHARE": self.share, "CACHE": process.run_dir("rspamd-cache"), "MUTE": self.mute.port,
+		words = {"DIR": self.dir, "SHARE": self.share, "CACHE": _compiled_cache(), "MUTE": self.mute.port,
 		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
 		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
 		         "EXTRA": extra}
@@ -78,7 +79,7 @@ class Rspamd(process.Party):
 		env = process.environment([self.group], self.users, extra=places)
 		self.spawn([self.group.path("usr/bin/rspamd"), "-f", "-c", self.dir / "rspamd.conf",
 		            *(f"--var={name}={value}" for name, value in places.items())], env)
-		self.await_ready(self.ping)
+		self.await_ready(self.ping, process.PATIENCE * 3)
 		return self
 
 	def ping(self):
@@ -137,6 +138,19 @@ class Rspamd(process.Party):
 
 	def logs(self):
 		return [*super().logs(), ("rspamd log", self.dir / "log" / "rspamd.log")]
+
+
+def _compiled_cache():
+	"""The folder for what rspamd compiles when it starts for the first time.
+
+	It stays with the unpacked programs: that takes ten seconds.
+	"""
+	uid, gid = process.server_ids()
+	path = packages.deps_dir() / f"rspamd-cache-{uid}"
+	if not path.exists():
+		path.mkdir()
+		os.chown(path, uid, gid)
+	return path
 
 
 class Redis(process.Party):

@@ -3,7 +3,7 @@
 import base64
 import socket
 
-from . import process
+from . import packages, process
 
 
 class Reply:
@@ -94,6 +94,9 @@ class Smtp:
 
 		chunks: sizes for BDAT, the rest follows in one; None uses DATA.
 		"""
+		for word, used in (("SMTPUTF8", "SMTPUTF8" in options), ("CHUNKING", chunks is not None)):
+			if used and word not in self.extensions:
+				raise packages.Unavailable(f"this Exim does not offer {word}")
 		self.envelope(sender, recipients, options)
 		data = b"\r\n".join(message.replace(b"\r\n", b"\n").split(b"\n"))
 		if not data.endswith(b"\r\n"):
