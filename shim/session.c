@@ -14,14 +14,12 @@
 #include <event2/event.h>
 
 #include "account.h"
+#include "answer.h"
 #include "exchange.h"
 #include "log.h"
 #include "message.h"
-#include "rewrite.h"
-#include "rspamc_reply.h"
 #include "rspamd_request.h"
 #include "session.h"
-#include "spamd_reply.h"
 #include "spamd_request.h"
 #include "stream.h"
 #include "tell.h"
@@ -31,9 +29,6 @@
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
 #define HURRY		2.0
-/* A head is usually within so many bytes. */
-#define HEAD_USUAL	65536
-
 enum state {
 	STATE_HEAD,		/* reading the request's head */
 	STATE_BODY,		/* reading the message */
@@ -211,108 +206,13 @@ replied(struct session *s)
 	arm(s->timer, LINGER);
 }
 
-/* Does the client want its message back? */
-static bool
-returns_message(const struct session *s)
-{
-	return s->request->command == SPAMD_PROCESS ||
-	    s->request->command == SPAMD_HEADERS;
-}
-
-/* Makes the message's new head, of as much of the message as it takes. */
-static int
-rewrite_head(struct session *s, struct rewrite *rw)
-{
-	struct rewrite_options options = {
-	    .headers = s->listen->rewrite_headers,
-	    .report = s->listen->rewrite_report,
-	    .scanner = s->scanner[0] != '\0' ? s->scanner : NULL };
-	struct evbuffer *body = message_body(s->message);
-	size_t len, all = evbuffer_get_length(body), window;
-
-	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
-		len = all < window ? all : window;
-		if (rewrite_message(rw, (char *)evbuffer_pullup(body,
-		    (ev_ssize_t)len), len, &s->outcome, s->verdict,
-		    &options) == -1)
-			return -1;
-		/* did the head end before the window did? */
-		if (rw->head_end < len || len == all ||
-		    window == REWRITE_WINDOW)
-			return 0;
-		rewrite_free(rw);
-	}
-}
-
-/* Puts the pieces of the message into OUT, without copying the body. */
-static int
-put_message(struct session *s, const struct rewrite *rw, struct evbuffer *out)
-{
-	struct evbuffer *body = message_body(s->message);
-	const char *p = (char *)evbuffer_pullup(body,
-	    (ev_ssize_t)rw->head_end);
-	const struct rewrite_piece *q;
-	int rc;
-
-	rc = evbuffer_add_buffer(out, message_prefix(s->message));
-	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
-		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,
-		    q->len);
-	if (rc == 0 && s->request->command == SPAMD_PROCESS)
-		rc = evbuffer_drain(body, rw->head_end) == -1 ? -1 :
-		    evbuffer_add_buffer(out, body);
-	return rc;
-}
-
-/* The reply to PROCESS or HEADERS, into OUT. */
-static int
-reply_message(struct session *s, struct evbuffer *out)
-{
-	struct evbuffer *message = evbuffer_new();
-	struct rewrite rw = { .npieces = 0 };
-	struct text t;
-	int rc = -1;
-
-	text_init(&t, SPAMD_REPLY_MAX);
-	if (message != NULL && rewrite_head(s, &rw) == 0 &&
-	    put_message(s, &rw, message) == 0 &&
-	    spamd_reply_message(&t, s->request, &s->outcome,
-	    evbuffer_get_length(message)) == 0 &&
-	    evbuffer_add(out, t.buf, t.len) == 0)
-		rc = evbuffer_add_buffer(out, message);
-	text_free(&t);
-	rewrite_free(&rw);
-	if (message != NULL)
-		evbuffer_free(message);
-	return rc;
-}
-
-/* The reply to all other commands, into OUT. */
-static int
-reply_text(struct session *s, struct evbuffer *out)
-{
-	struct text t;
-	int rc;
-
-	text_init(&t, SPAMD_REPLY_MAX);
-	if (s->request->dialect == SPAMD_RSPAMC)
-		rc = rspamc_reply(&t, &s->outcome, s->verdict);
-	else if (s->tell != NULL && s->outcome.kind == OUTCOME_DONE)
-		rc = spamd_reply_tell(&t, tell_did_set(s->tell),
-		    tell_did_remove(s->tell));
-	else
-		rc = spamd_reply(&t, s->request, &s->outcome, s->verdict);
-	if (rc == 0)
-		rc = evbuffer_add(out, t.buf, t.len);
-	text_free(&t);
-	return rc;
-}
-
 /* Writes the reply of the outcome, in one piece. */
 static void
 reply(struct session *s)
 {
 	struct evbuffer *out = stream_output(s->stream);
+	struct answer a = { .request = s->request, .outcome = &s->outcome,
+	    .verdict = s->verdict, .tell = s->tell, .message = s->message };
 	int rc;
 
 	note_time(s, AT_OUTCOME);
@@ -320,8 +220,10 @@ reply(struct session *s)
 	s->exchange = NULL;
 	s->state = STATE_REPLY;
 	arm(s->timer, s->env->conf->timeout.reply);
-	rc = s->outcome.kind != OUTCOME_FAILED && returns_message(s) ?
-	    reply_message(s, out) : reply_text(s, out);
+	a.rewrite.headers = s->listen->rewrite_headers;
+	a.rewrite.report = s->listen->rewrite_report;
+	a.rewrite.scanner = s->scanner[0] != '\0' ? s->scanner : NULL;
+	rc = answer_write(out, &a);
 	tell_free(s->tell);
 	s->tell = NULL;
 	if (rc == -1) {
@@ -356,7 +258,7 @@ too_large(struct session *s)
 	    message_received(s->message), s->request->compress != NULL ?
 	    " compressed" : "", s->env->conf->max_message_size);
 	/* what is not kept cannot be given back: its client has it still */
-	if (!s->listen->pass_too_large || returns_message(s) ||
+	if (!s->listen->pass_too_large || answer_has_message(s->request) ||
 	    s->request->command == SPAMD_TELL) {
 		fail(s, FAILURE_TOO_LARGE, why);
 		return;
