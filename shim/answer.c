@@ -1,0 +1,105 @@
+#include "config.h"
+
+#include <event2/buffer.h>
+
+#include "answer.h"
+#include "rspamc_reply.h"
+#include "spamd_reply.h"
+#include "text.h"
+
+/* A head is usually within so many bytes. */
+#define HEAD_USUAL	65536
+
+bool
+answer_has_message(const struct spamd_request *r)
+{
+	return r->command == SPAMD_PROCESS || r->command == SPAMD_HEADERS;
+}
+
+/* Makes the message's new head, of as much of the message as it takes. */
+static int
+rewrite_head(const struct answer *a, struct rewrite *rw)
+{
+	struct evbuffer *body = message_body(a->message);
+	size_t len, all = evbuffer_get_length(body), window;
+
+	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
+		len = all < window ? all : window;
+		if (rewrite_message(rw, (char *)evbuffer_pullup(body,
+		    (ev_ssize_t)len), len, a->outcome, a->verdict,
+		    &a->rewrite) == -1)
+			return -1;
+		/* did the head end before the window did? */
+		if (rw->head_end < len || len == all ||
+		    window == REWRITE_WINDOW)
+			return 0;
+		rewrite_free(rw);
+	}
+}
+
+/* Moves the message into OUT, with the head of RW. */
+static int
+put_message(const struct answer *a, const struct rewrite *rw,
+    struct evbuffer *out)
+{
+	struct evbuffer *body = message_body(a->message);
+	const char *p = (char *)evbuffer_pullup(body,
+	    (ev_ssize_t)rw->head_end);
+	const struct rewrite_piece *q;
+	int rc;
+
+	rc = evbuffer_add_buffer(out, message_prefix(a->message));
+	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
+		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,
+		    q->len);
+	if (rc == 0 && a->request->command == SPAMD_PROCESS)
+		rc = evbuffer_drain(body, rw->head_end) == -1 ? -1 :
+		    evbuffer_add_buffer(out, body);
+	return rc;
+}
+
+/* The answer to PROCESS or HEADERS. */
+static int
+write_message(struct evbuffer *out, const struct answer *a)
+{
+	struct evbuffer *message = evbuffer_new();
+	struct rewrite rw = { .npieces = 0 };
+	struct text t;
+	int rc = -1;
+
+	text_init(&t, SPAMD_REPLY_MAX);
+	if (message != NULL && rewrite_head(a, &rw) == 0 &&
+	    put_message(a, &rw, message) == 0 &&
+	    spamd_reply_message(&t, a->request, a->outcome,
+	    evbuffer_get_length(message)) == 0 &&
+	    evbuffer_add(out, t.buf, t.len) == 0)
+		rc = evbuffer_add_buffer(out, message);
+	text_free(&t);
+	rewrite_free(&rw);
+	if (message != NULL)
+		evbuffer_free(message);
+	return rc;
+}
+
+int
+answer_write(struct evbuffer *out, const struct answer *a)
+{
+	bool failed = a->outcome->kind == OUTCOME_FAILED;
+	struct text t;
+	int rc;
+
+	if (!failed && answer_has_message(a->request))
+		return write_message(out, a);
+	text_init(&t, SPAMD_REPLY_MAX);
+	if (a->request->dialect == SPAMD_RSPAMC)
+		rc = rspamc_reply(&t, a->outcome, a->verdict);
+	else if (!failed && a->tell != NULL)
+		rc = spamd_reply_tell(&t, tell_did_set(a->tell),
+		    tell_did_remove(a->tell));
+	else
+		rc = spamd_reply(&t, a->request, a->outcome, a->verdict);
+	if (rc == 0)
+		rc = evbuffer_add(out, t.buf, t.len);
+	text_free(&t);
+	return rc;
+}

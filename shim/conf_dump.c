@@ -1,0 +1,105 @@
+#include "config.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "conf.h"
+#include "conf_names.h"
+
+const char *const conf_envelope_names[] = { "exim", "addresses", "none" };
+const char *const conf_user_names[] = { "ignore", "authenticated",
+    "deliver-to" };
+const char *const conf_headers_names[] = { "spamassassin", "rspamc",
+    "none" };
+const char *const conf_large_names[] = { "pass", "defer" };
+const char *const conf_log_names[] = { "stderr", "syslog" };
+/* KEY = "VALUE", quoted as libconfuse reads it; nothing for NULL. */
+static void
+dump_string(FILE *f, const char *indent, const char *key, const char *value)
+{
+	if (value == NULL)
+		return;
+	fprintf(f, "%s%s = \"", indent, key);
+	for (; *value != '\0'; value++)
+		fprintf(f, "%s%c", *value == '"' || *value == '\\' ? "\\" : "",
+		    *value);
+	fputs("\"\n", f);
+}
+
+static void
+dump_listen(FILE *f, const struct conf_listen *l)
+{
+	size_t i;
+
+	fprintf(f, "listen \"%s\" {\n", l->address);
+	fprintf(f, "\tmode = \"%04o\"\n", (unsigned int)l->mode);
+	dump_string(f, "\t", "owner", l->owner);
+	dump_string(f, "\t", "group", l->group);
+	fputs("\tallow = {", f);
+	for (i = 0; i < l->nallow; i++)
+		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", l->allow_text[i]);
+	fputs("}\n", f);
+	dump_string(f, "\t", "certificate", l->certificate);
+	dump_string(f, "\t", "key", l->key);
+	dump_string(f, "\t", "client_ca", l->client_ca);
+	fprintf(f, "\tdialects = {%s%s%s}\n", l->spamc ? "spamc" : "",
+	    l->spamc && l->rspamc ? ", " : "", l->rspamc ? "rspamc" : "");
+	fprintf(f, "\tenvelope = %s\n", conf_envelope_names[l->envelope]);
+	fprintf(f, "\tspamc_user = %s\n", conf_user_names[l->spamc_user]);
+	dump_string(f, "\t", "unnamed_user", l->unnamed_user);
+	fprintf(f, "\theaders = %s\n\treport_header = %s\n\ttell = %s\n",
+	    conf_headers_names[l->rewrite_headers],
+	    l->rewrite_report ? "true" : "false", l->tell ? "true" : "false");
+	fputs("\tspam_actions = {", f);
+	for (i = 0; i < l->policy.nspam_actions; i++)
+		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "",
+		    l->policy.spam_actions[i]);
+	fputs("}\n", f);
+	if (!isnan(l->policy.spam_threshold))
+		fprintf(f, "\tspam_threshold = %g\n", l->policy.spam_threshold);
+	fprintf(f, "\ton_too_large = %s\n}\n",
+	    conf_large_names[l->pass_too_large ? 0 : 1]);
+}
+
+static void
+dump_backend(FILE *f, const char *kind, const struct conf_backend *b)
+{
+	fprintf(f, "%s \"%s\" {\n\tverify = %s\n", kind, b->url,
+	    b->verify ? "true" : "false");
+	dump_string(f, "\t", "ca_file", b->ca_file);
+	dump_string(f, "\t", "password_file", b->password_file);
+	fputs("}\n", f);
+}
+
+void
+conf_dump(const struct conf *c, FILE *f)
+{
+	const struct conf_timeouts *t = &c->timeout;
+	size_t i;
+
+	for (i = 0; i < c->nlisten; i++)
+		dump_listen(f, &c->listen[i]);
+	for (i = 0; i < c->nbackend; i++)
+		dump_backend(f, "backend", &c->backend[i]);
+	for (i = 0; i < c->ncontroller; i++)
+		dump_backend(f, "controller", &c->controller[i]);
+	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %g\n", c->fuzzy_flag,
+	    c->fuzzy_weight);
+	fprintf(f, "workers = %d\n", c->workers);
+	fprintf(f, "max_connections = %llu\n",
+	    (unsigned long long)c->max_connections);
+	fprintf(f, "max_message_size = %llu\n",
+	    (unsigned long long)c->max_message_size);
+	fprintf(f, "enable_shutdown_workaround = %s\n",
+	    c->shutdown_workaround ? "true" : "false");
+	fprintf(f, "timeout_client = %g\ntimeout_connect = %g\n"
+	    "timeout_send = %g\ntimeout_wait = %g\ntimeout_receive = %g\n"
+	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n",
+	    t->client, t->connect, t->send, t->wait, t->receive, t->reply,
+	    t->request, t->stop);
+	dump_string(f, "", "user", c->user);
+	dump_string(f, "", "group", c->group);
+	fprintf(f, "log = %s\n", conf_log_names[c->syslog ? 1 : 0]);
+	dump_string(f, "", "pid_file", c->pid_file);
+	fprintf(f, "daemon = %s\n", c->daemon ? "true" : "false");
+}
