@@ -27,10 +27,7 @@ Suite	*spamd_request_suite(void);
 Suite	*text_suite(void);
 Suite	*verdict_suite(void);
 
-/*
- * A test case of S called NAME whose tests have minutes, not seconds: a
- * loaded machine and valgrind are slow, and that is no failure.
- */
+/* A new test case of the suite S, called NAME. */
 TCase	*unit_case(Suite *s, const char *name);
 
 /* What the default configuration says: three spam actions, no threshold. */
