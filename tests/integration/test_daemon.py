@@ -229,20 +229,15 @@ class Signals(Case):
 			held = Held(self.fake)
 			clients = [self.waiting_client(shim) for _ in range(3)]
 			shim.signal(number)
-
-			def refused():
-				try:
-					connect(shim.port).close()
-				except OSError:
-					return True
-				return False
-			wait_until(refused, "new clients are refused")
+			wait_until(lambda: "stopping" in shim.log(), "the signal is noticed")
 			self.assertTrue(shim.alive())
 			held.release()
 			for client in clients:
 				self.assertEqual(RspamcReply(receive(client)).action, "greylist")
 				client.close()
 			self.assertEqual(shim.wait(), 0)
+			with self.assertRaises(ConnectionRefusedError):
+				connect(shim.port)
 			self.fake.forget()
 
 	def test_sigterm_does_not_wait_for_ever(self):

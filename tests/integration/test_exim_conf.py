@@ -475,8 +475,9 @@ def spam_line(name, value="No"):
 	return f"{name}: {value}\n".encode()
 
 
-FOREIGN = ("X-Spam", "X-Spam-Action", "X-Spam-Bar", "X-Spam-Flag", "X-Spam-Level", "x-spam-report", "X-SPAM-SCORE",
-           "X-Spam-Status", "X-Spam-Subject")
+FOREIGN = ("X-Spam", "X-Spam-Action", "X-Spam-Bar", "X-Spam-Checker-Version", "X-Spam-Flag", "X-Spam-Level",
+           "x-spam-report", "X-Spam-Result", "X-SPAM-SCORE", "X-Spam-Status", "X-Spam-Subject", "X-Spam-Symbols",
+           "X-Spam-Tests")
 
 
 class WhoIsScanned(Conf):

@@ -65,10 +65,12 @@ class Spamc(Case):
 				score, threshold = map(float, out.split("/"))
 				self.assertEqual((code, score >= threshold), (spam, bool(spam)), out)
 
-	def test_message_comes_back_when_there_is_no_verdict(self):
-		# PROCESS is refused for now: spamc then hands the mail on as it was.
-		for options in ((), ("-E",)):
-			self.assertEqual(self.run_spamc(self.spam, *options), (0, self.spam.decode()))
+	def test_filter(self):
+		for options, code in (((), 0), (("-E",), 1)):
+			result, out = self.run_spamc(self.spam, *options)
+			self.assertEqual(result, code)
+			self.assertTrue(out.endswith(self.spam.decode()) and out.startswith("X-Spam-"), out)
+		self.assertEqual(self.run_spamc(self.ham, "-E")[0], 0)
 
 
 class SpamcFaults(Case):
@@ -78,6 +80,9 @@ class SpamcFaults(Case):
 		self.assertEqual(spamc(shim.port, mail, "-R"), (0, b"0/0\n"))
 		self.assertEqual(spamc(shim.port, mail, "-x", "-R")[0], 74)
 		self.assertEqual(spamc(shim.port, mail, "-c"), (0, b"0/0\n"))
+		# As a filter it hands the mail on as it was.
+		self.assertEqual(spamc(shim.port, mail), (0, mail))
+		self.assertEqual(spamc(shim.port, mail, "-E"), (0, mail))
 
 	def test_large_report(self):
 		fake = self.own(FakeRspamd)
