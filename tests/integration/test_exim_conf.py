@@ -241,7 +241,6 @@ class ActionsRspamd(Actions, Conf):
 	mode = " variant=rspamd"
 
 
-
 # Replies without a verdict: what happened, and what spamd says.
 FAILURES = {
 	"an error": (b"SPAMD/1.0 75 Temporary failure: no answer from rspamd\r\n", b"RSPAMD/1.3 75 EX_TEMPFAIL no answer\r\n"),
@@ -468,7 +467,6 @@ class HostileBefore482(Hostile, Conf):
 
 class HostileRspamd(Hostile, Conf):
 	mode = " variant=rspamd"
-
 
 
 def spam_line(name, value="No"):
