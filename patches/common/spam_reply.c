@@ -98,8 +98,9 @@ return line->p > start;
 }
 
 
-/* Takes a decimal number. strtod() also knows nan, inf and hexadecimal, and it
-may overflow: none of these is a score.
+/* Takes a decimal number, which white space, a slash or the line's end has to
+follow. strtod() also knows nan, inf and hexadecimal, and it may overflow: none
+of these is a score.
 
 Arguments:
   line       text to take it from, after white space
@@ -116,11 +117,12 @@ char *end;
 size_t n = 0;
 
 skip_space(line);
-while (line->p < line->end && *line->p != 0 &&
-       strchr("+-.0123456789eE", *line->p) != NULL)
+for (; line->p < line->end && *line->p != '/' && !isspace(*line->p); line->p++)
   {
-  if (n == sizeof(copy) - 1) return FALSE;
-  copy[n++] = *line->p++;
+  if (*line->p == 0 || strchr("+-.0123456789eE", *line->p) == NULL ||
+      n == sizeof(copy) - 1)
+    return FALSE;
+  copy[n++] = *line->p;
   }
 copy[n] = 0;
 
@@ -261,7 +263,7 @@ int whole_lines = 0;
 for (p = from->p; p < from->end && *p != 0; p++)
   {
   if (*p == '\r') continue;
-  if (n > SPAM_REPLY_REPORT_SIZE - 3)    /* LF, space, and the final zero */
+  if (n + ((*p == '\n')? 2 : 1) >= SPAM_REPLY_REPORT_SIZE)
     {
     if (whole_lines > 0) n = whole_lines;
     break;
