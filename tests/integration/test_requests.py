@@ -203,6 +203,10 @@ class Requests(Case):
 		# The line must arrive although the client is still sending.
 		self.refused(spamc_request("TELL", MAIL + b"x" * 3000000), b"SPAMD/1.0 69 Service Unavailable: ")
 
+	def test_refused_while_the_client_sends(self):
+		# It learns why, instead of a reset.
+		self.refused(b"CHECK SPAMC/1.2\r\nno colon\r\n\r\n" + MAIL + b"x" * 20000000)
+
 	def test_unknown_compression(self):
 		self.assertRegex(self.ask(spamc_request("CHECK", MAIL, Compress="lzma")), rb"\ASPAMD/1\.0 [1-9]\d* [^\r\n]+\r\n\Z")
 		self.assertEqual(self.fake.requests, [])
@@ -279,6 +283,10 @@ class RequestToRspamd(Case):
 				self.assertNotRegex(request.head, rb"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 
 	def test_too_many_recipients(self):
+		many = [("Rcpt", f"<{i}@y>") for i in range(2000)]
+		RspamcReply(talk(self.shim.port, rspamc_request(MAIL, headers=many)))
+		self.assertEqual(self.fake.requests[0].all("Rcpt"), [value for _, value in many[:1024]])
+		self.fake.forget()
 		many = [("Rcpt", f"<{'u' * 60}{i}@y.example>") for i in range(2000)]
 		RspamcReply(talk(self.shim.port, rspamc_request(MAIL, headers=many)))
 		request, = self.fake.requests

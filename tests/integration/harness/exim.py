@@ -161,7 +161,7 @@ class Exim(process.Party):
 	             acl_not_smtp=None, acls="", options="", macros="", hosts=None):
 		super().__init__("exim", folder)
 		if os.environ.get("EXIM"):
-			self.program = pathlib.Path(os.environ["EXIM"]).resolve()
+			self.program = process.reachable(pathlib.Path(os.environ["EXIM"]).resolve())
 			self.groups = []
 		else:
 			group = packages.need("exim")
@@ -347,9 +347,10 @@ def release():
 
 def exim_with_drop_in_acl(folder, spamd_address):
 	"""An Exim that scans and records, and decides by exim-conf/acl_check_spam."""
-	conf = packages.SOURCE_TREE / "exim-conf"
+	acl, headers = (process.reachable(packages.SOURCE_TREE / "exim-conf" / name)
+	                for name in ("acl_check_spam", "before-4.82.filter"))
 	macros = "CHECK_SPAM_RELAY_HOSTS = :\n"
 	if release() < (4, 82):
-		macros += f"CHECK_SPAM_BEFORE_4_82 = yes\nsystem_filter = {conf}/before-4.82.filter\n"
+		macros += f"CHECK_SPAM_BEFORE_4_82 = yes\nsystem_filter = {headers}\n"
 	return Exim(folder, spamd_address, acl_data=SCAN_AND_DECIDE, acl_not_smtp="accept", macros=macros,
-	            acls=f".include {conf}/acl_check_spam\n")
+	            acls=f".include {acl}\n")

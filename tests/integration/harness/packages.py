@@ -65,7 +65,7 @@ def progress(text):
 	print(f"test-deps: {text}", file=sys.stderr, flush=True)
 
 
-def _traversable(path):
+def traversable(path):
 	"""Can every user reach path?  Servers that root starts run as another."""
 	return all(p.stat().st_mode & stat.S_IXOTH for p in [path, *path.parents] if p.exists())
 
@@ -74,7 +74,7 @@ def deps_dir():
 	"""The folder that holds the groups."""
 	if os.environ.get("TEST_DEPS"):
 		return pathlib.Path(os.environ["TEST_DEPS"]).resolve()
-	if os.geteuid() != 0 or _traversable(SOURCE_TREE):
+	if os.geteuid() != 0 or traversable(SOURCE_TREE):
 		return SOURCE_TREE / ".test-deps"
 	# The source tree is closed to other users (say, below /root).
 	path = pathlib.Path("/var/cache/exim-rspamd-test-deps")

@@ -23,7 +23,7 @@ from . import packages
 TEST_UID = 61234
 MARK = "EXIM_RSPAMD_TEST_RUN"		# in the environment of all we start
 RUN_ID = f"{os.getpid()}-{int(time.time())}"
-PATIENCE = 120.0				# seconds until something awaited counts as never
+PATIENCE = float(os.environ.get("PATIENCE", "120"))			# seconds until something awaited counts as never
 
 _reserved = []
 
@@ -60,6 +60,17 @@ def run_dir(name):
 		_run_dirs[name] = temp_dir(name)
 		atexit.register(remove, _run_dirs[name])
 	return _run_dirs[name]
+
+
+def reachable(path):
+	"""path, or a copy of that file where the servers' user can read it."""
+	path = pathlib.Path(path)
+	if os.geteuid() != 0 or packages.traversable(path.parent):
+		return path
+	copy = run_dir("files") / path.name
+	if not copy.exists():
+		shutil.copy(path, copy)
+	return copy
 
 
 def sub_dir(parent, name):

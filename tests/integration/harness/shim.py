@@ -60,7 +60,7 @@ class Shim(process.Party):
 		self.address = f"127.0.0.1:{self.port}"
 		self.unix = self.dir / "shim.sock"
 		self.config = None
-		self.command = [*shlex.split(os.environ.get("SHIM_WRAPPER", "")), str(binary())]
+		self.command = [*shlex.split(os.environ.get("SHIM_WRAPPER", "")), str(process.reachable(binary()))]
 		if config is not None:
 			self.config = self.dir / "rspamd-shim.conf"
 			self.write_config(config)
