@@ -6,7 +6,7 @@
 #include "account.h"
 
 /* Values from outside are cut at so many bytes. */
-#define VALUE_MAX	256
+#define VALUE_MAX	100
 
 static void
 field(struct text *t, const char *name, const char *value)
@@ -80,7 +80,7 @@ put_ending(struct text *t, const struct account *a)
 		field(t, "reason", a->gone_why);
 		return false;
 	}
-	if (a->ending == ACCOUNT_SKIPPED || o->kind == OUTCOME_DONE) {
+	if (o == NULL || o->kind == OUTCOME_DONE) {
 		text_puts(t, " outcome=ok");
 		if (o != NULL && o->reason[0] != '\0')
 			field(t, "reason", o->reason);

@@ -15,7 +15,7 @@
 #include "text.h"
 
 /* Of a line, with all its fields. */
-#define ACCOUNT_LINE_MAX	4000
+#define ACCOUNT_LINE_MAX	3900
 
 /* How it ended, beside the outcome. */
 enum account_ending {

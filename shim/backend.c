@@ -23,7 +23,6 @@ struct backend {
 	const struct conf_backend *conf;
 	struct backends	*all;
 	char		*name;
-	struct ssl_ctx_st *tls;
 	struct sockaddr_storage addr[ADDRESSES_MAX];
 	socklen_t	 addrlen[ADDRESSES_MAX];
 	size_t		 naddr;
@@ -117,19 +116,12 @@ set_name(struct backend *b)
 static bool
 init(struct backend *b, struct backends *all, const struct conf_backend *c)
 {
-	const char *why;
-
 	b->all = all;
 	b->conf = c;
 	if (!set_name(b))
 		return false;
 	if (c->path != NULL)
 		return set_unix(b);
-	if (c->tls && (b->tls = tls_client(c->verify, c->ca_file, &why)) ==
-	    NULL) {
-		log_msg(LOG_ERR, "%s: %s", c->url, why);
-		return false;
-	}
 	set_numeric(b);
 	if (b->fixed || all->dns != NULL)
 		return true;
@@ -176,9 +168,8 @@ backends_free(struct backends *bs)
 	if (bs == NULL)
 		return;
 	if (bs->dns != NULL)
-		evdns_base_free(bs->dns, 0);
+		evdns_base_free(bs->dns, 1);
 	for (i = 0; i < bs->n; i++) {
-		tls_free(bs->list[i].tls);
 		free(bs->list[i].name);
 	}
 	free(bs->list);
@@ -230,9 +221,9 @@ backend_tls(const struct backend *b, bool *failed)
 	struct ssl_st *ssl;
 
 	*failed = false;
-	if (b->tls == NULL)
+	if (b->conf->ctx == NULL)
 		return NULL;
-	ssl = tls_connection(b->tls, b->conf->host);
+	ssl = tls_connection(b->conf->ctx, b->conf->host);
 	*failed = ssl == NULL;
 	return ssl;
 }
@@ -245,7 +236,8 @@ on_resolved(int error, struct evutil_addrinfo *list, void *arg)
 	struct evutil_addrinfo *a;
 
 	lk->done = true;
-	if (lk->cb != NULL && error == 0) {
+	/* for the next mail too, if the one that asked could not wait */
+	if (error == 0) {
 		b->naddr = 0;
 		for (a = list; a != NULL; a = a->ai_next)
 			add_address(b, a->ai_addr, (socklen_t)a->ai_addrlen);
@@ -253,12 +245,13 @@ on_resolved(int error, struct evutil_addrinfo *list, void *arg)
 	}
 	if (list != NULL)
 		evutil_freeaddrinfo(list);
+	/* old addresses are better than none */
 	(void)snprintf(lk->error, sizeof(lk->error), "%s",
-	    error != 0 ? evutil_gai_strerror(error) : "");
+	    error != 0 && b->naddr == 0 ? evutil_gai_strerror(error) : "");
 	if (lk->starting)
 		return;
 	if (lk->cb != NULL)
-		lk->cb(b, error != 0 ? lk->error : NULL, lk->arg);
+		lk->cb(b, lk->error[0] != '\0' ? lk->error : NULL, lk->arg);
 	free(lk);
 }
 

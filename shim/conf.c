@@ -1,11 +1,16 @@
 #include "config.h"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
 #include <errno.h>
+#include <grp.h>
 #include <math.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <confuse.h>
@@ -96,6 +101,9 @@ static cfg_opt_t options[] = {
 static void (*say_line)(const char *);
 static bool faulty;
 
+static void complain(cfg_t *, const char *, va_list)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 complain(cfg_t *cfg, const char *fmt, va_list ap)
 {
@@ -136,6 +144,14 @@ conf_unix_path(const char *s)
 	    s + sizeof(UNIX_PREFIX) - 1 : NULL;
 }
 
+/* Is PATH absolute, and not longer than a socket's address can be? */
+static bool
+fits_unix(const char *path)
+{
+	return *path == '/' &&
+	    strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
 /* A copy of S; NULL for NULL and ""; without memory the load fails. */
 static char *
 copy(const char *s)
@@ -170,7 +186,7 @@ parse_size(const char *s)
 		shift += 10;
 		n++;
 	}
-	return s[n] == '\0' ? v << shift : 0;
+	return s[n] == '\0' && v <= UINT64_MAX >> shift ? v << shift : 0;
 }
 
 /* The index of S among N names, or -1 after a complaint. */
@@ -284,7 +300,6 @@ check_readable(const char *where, const char *key, const char *file)
 static void
 load_tls(struct conf_listen *l, cfg_t *sec)
 {
-	struct ssl_ctx_st *ctx;
 	const char *why;
 
 	l->certificate = copy(cfg_getstr(sec, "certificate"));
@@ -298,13 +313,13 @@ load_tls(struct conf_listen *l, cfg_t *sec)
 	check_readable(l->address, "certificate", l->certificate);
 	check_readable(l->address, "key", l->key);
 	check_readable(l->address, "client_ca", l->client_ca);
-	/* a worker would fail with it for ever: try it now */
+	/* once, and before there are workers: they must not depend on files
+	   that change, or that root alone can read */
 	if (faulty || l->certificate == NULL)
 		return;
-	ctx = tls_server(l->certificate, l->key, l->client_ca, &why);
-	if (ctx == NULL)
+	l->tls = tls_server(l->certificate, l->key, l->client_ca, &why);
+	if (l->tls == NULL)
 		bad(l->address, "TLS: %s", why);
-	tls_free(ctx);
 }
 
 /* HOST:PORT or [HOST]:PORT, both parts not empty; copies both if asked. */
@@ -326,7 +341,8 @@ split_host_port(const char *s, char **host, char **port)
 	} else if (memchr(s, ':', (size_t)(colon - s)) != NULL)
 		return false;		/* IPv6 goes in brackets */
 	n = strtol(colon + 1, &rest, 10);
-	if (*rest != '\0' || n < 1 || n > 65535 || end == start)
+	if (colon[1] < '0' || colon[1] > '9' || *rest != '\0' || n < 1 ||
+	    n > 65535 || end == start)
 		return false;
 	if (host != NULL) {
 		*host = strndup(start, (size_t)(end - start));
@@ -348,13 +364,15 @@ load_listen(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
 		bad("listen", "an empty address");
 		return;
 	}
-	if (path != NULL ? *path != '/' : !split_host_port(address, NULL, NULL))
+	if (path != NULL ? !fits_unix(path) :
+	    !split_host_port(address, NULL, NULL))
 		bad(address, "not an address to listen on; write HOST:PORT, "
-		    "[IPv6]:PORT or unix:/path");
+		    "[IPv6]:PORT or unix:/path (of 107 bytes at most)");
 	l->mode = 0666;
 	if (sec != NULL) {
 		mode = strtol(cfg_getstr(sec, "mode"), &end, 8);
-		if (*end != '\0' || mode < 0 || mode > 0777)
+		if (*end != '\0' || end == cfg_getstr(sec, "mode") ||
+		    mode < 0 || mode > 0777)
 			bad(address, "mode = \"%s\" is not an octal file mode",
 			    cfg_getstr(sec, "mode"));
 		l->mode = (mode_t)mode;
@@ -404,7 +422,7 @@ parse_url(struct conf_backend *b)
 
 	if (path != NULL) {
 		b->path = copy(path);
-		return *path == '/';
+		return fits_unix(path);
 	}
 	if (strncmp(b->url, http, sizeof(http) - 1) == 0)
 		rest = b->url + sizeof(http) - 1;
@@ -426,7 +444,6 @@ parse_url(struct conf_backend *b)
 static void
 load_backend(struct conf_backend *b, const char *url, cfg_t *sec)
 {
-	struct ssl_ctx_st *ctx;
 	const char *why;
 
 	b->verify = true;
@@ -444,10 +461,9 @@ load_backend(struct conf_backend *b, const char *url, cfg_t *sec)
 	check_readable(url, "ca_file", b->ca_file);
 	if (faulty || !b->tls)
 		return;
-	ctx = tls_client(b->verify, b->ca_file, &why);
-	if (ctx == NULL)
+	b->ctx = tls_client(b->verify, b->ca_file, &why);
+	if (b->ctx == NULL)
 		bad(url, "TLS: %s", why);
-	tls_free(ctx);
 }
 
 /*
@@ -598,6 +614,17 @@ load_timeouts(struct conf_timeouts *t, cfg_t *cfg)
 	t->stop = timeout(cfg, "timeout_stop");
 }
 
+/* Are the user and the group of the workers there? */
+static void
+check_user(const struct conf *c)
+{
+	if (c->user != NULL && getpwnam(c->user) == NULL)
+		bad("user", "\"%s\" is not a user of this machine", c->user);
+	if (c->group != NULL && getgrnam(c->group) == NULL)
+		bad("group", "\"%s\" is not a group of this machine",
+		    c->group);
+}
+
 static void
 load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 {
@@ -622,6 +649,7 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	c->group = copy(cfg_getstr(cfg, "group"));
 	if (c->user == NULL && geteuid() == 0)
 		c->user = copy(DEFAULT_USER);
+	check_user(c);
 	c->syslog = choice("configuration", "log", cfg_getstr(cfg, "log"),
 	    conf_log_names, 2) == 1;
 	c->daemon = args->daemon || cfg_getbool(cfg, "daemon") == cfg_true;
@@ -632,20 +660,66 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	    cfg_getstr(cfg, "pid_file"));
 }
 
+/*
+ * Does a comment or a string in F have no end?  libconfuse would take the
+ * rest of the file for it and say nothing.  F is at its start again after.
+ */
+static bool
+is_unfinished(FILE *f)
+{
+	int c, last = 0, in = 0;	/* in: '#', '/', '"', '\'', '*' or 0 */
+
+	while ((c = getc(f)) != EOF) {
+		if (in == 0 && (c == '#' || c == '"' || c == '\''))
+			in = c;
+		else if (in == 0 && last == '/' && (c == '/' || c == '*')) {
+			in = c;
+			c = 0;
+		} else if ((in == '#' || in == '/') && c == '\n')
+			in = 0;
+		else if (in == '*' && last == '*' && c == '/') {
+			in = 0;
+			c = 0;
+		} else if ((in == '"' || in == '\'') && last == '\\')
+			c = 0;
+		else if ((in == '"' || in == '\'') && c == in)
+			in = 0;
+		last = c;
+	}
+	rewind(f);
+	return in == '*' || in == '"' || in == '\'';
+}
+
+static void
+parse_open(cfg_t *cfg, const char *file, FILE *f)
+{
+	struct stat st;
+
+	/* of a directory, say, its reader would end the program */
+	if (fstat(fileno(f), &st) == -1 ||
+	    !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode)))
+		bad(file, "cannot be read: not a regular file");
+	else if (is_unfinished(f))
+		bad(file, "a comment or a string has no end");
+	else {
+		cfg->filename = strdup(file);	/* for the error texts */
+		if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !faulty)
+			bad(file, "syntax error");
+	}
+}
+
 static bool
 parse_file(cfg_t *cfg, const char *file)
 {
-	switch (cfg_parse(cfg, file)) {
-	case CFG_SUCCESS:
-		return true;
-	case CFG_FILE_ERROR:
+	FILE *f;
+
+	if ((f = fopen(file, "re")) == NULL) {
 		bad(file, "cannot be read: %s", strerror(errno));
 		return false;
-	default:
-		if (!faulty)
-			bad(file, "syntax error");
-		return false;
 	}
+	parse_open(cfg, file, f);
+	(void)fclose(f);
+	return !faulty;
 }
 
 struct conf *
@@ -685,6 +759,7 @@ free_backend(struct conf_backend *b)
 	free(b->host);
 	free(b->port);
 	free(b->path);
+	tls_free(b->ctx);
 	free(b->ca_file);
 	free(b->password_file);
 	if (b->password != NULL)
@@ -704,6 +779,7 @@ free_listen(struct conf_listen *l)
 		free(l->allow_text[i]);
 	free(l->allow_text);
 	free(l->allow);
+	tls_free(l->tls);
 	free(l->certificate);
 	free(l->key);
 	free(l->client_ca);

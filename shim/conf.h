@@ -16,6 +16,8 @@
 #include "outcome.h"
 #include "rewrite.h"
 
+struct ssl_ctx_st;
+
 #define CONF_DEFAULT_LISTEN	"127.0.0.1:783"
 #define CONF_DEFAULT_BACKEND	"http://127.0.0.1:11333"
 
@@ -42,6 +44,7 @@ struct conf_listen {
 	size_t		 nallow;
 	char		*certificate, *key;	/* TLS; NULL: plain */
 	char		*client_ca;	/* TLS: who signs clients'; NULL: none ask */
+	struct ssl_ctx_st *tls;		/* made of these */
 	bool		 spamc, rspamc;	/* the dialects that are spoken */
 	enum conf_envelope envelope;
 	enum conf_user	 spamc_user;
@@ -63,6 +66,7 @@ struct conf_backend {
 	bool		 tls;
 	bool		 verify;	/* TLS: the certificate */
 	char		*ca_file;	/* TLS: NULL for the system's */
+	struct ssl_ctx_st *ctx;		/* TLS: made of these */
 	char		*password_file;	/* of a controller; NULL: none */
 	char		*password;	/* what it says */
 };

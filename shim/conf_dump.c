@@ -13,32 +13,54 @@ const char *const conf_headers_names[] = { "spamassassin", "rspamc",
     "none" };
 const char *const conf_large_names[] = { "pass", "defer" };
 const char *const conf_log_names[] = { "stderr", "syslog" };
-/* KEY = "VALUE", quoted as libconfuse reads it; nothing for NULL. */
+
+/* S, quoted as libconfuse reads it back: in double quotes it would look for
+   environment variables. */
+static void
+quote(FILE *f, const char *s)
+{
+	putc('\'', f);
+	for (; *s != '\0'; s++)
+		fprintf(f, "%s%c", *s == '\'' || *s == '\\' ? "\\" : "", *s);
+	putc('\'', f);
+}
+
+/* KEY = VALUE; nothing for NULL. */
 static void
 dump_string(FILE *f, const char *indent, const char *key, const char *value)
 {
 	if (value == NULL)
 		return;
-	fprintf(f, "%s%s = \"", indent, key);
-	for (; *value != '\0'; value++)
-		fprintf(f, "%s%c", *value == '"' || *value == '\\' ? "\\" : "",
-		    *value);
-	fputs("\"\n", f);
+	fprintf(f, "%s%s = ", indent, key);
+	quote(f, value);
+	putc('\n', f);
+}
+
+/* KEY = {LIST}. */
+static void
+dump_list(FILE *f, const char *key, const char *const *list, size_t n)
+{
+	size_t i;
+
+	fprintf(f, "\t%s = {", key);
+	for (i = 0; i < n; i++) {
+		if (i > 0)
+			fputs(", ", f);
+		quote(f, list[i]);
+	}
+	fputs("}\n", f);
 }
 
 static void
 dump_listen(FILE *f, const struct conf_listen *l)
 {
-	size_t i;
-
-	fprintf(f, "listen \"%s\" {\n", l->address);
+	fputs("listen ", f);
+	quote(f, l->address);
+	fputs(" {\n", f);
 	fprintf(f, "\tmode = \"%04o\"\n", (unsigned int)l->mode);
 	dump_string(f, "\t", "owner", l->owner);
 	dump_string(f, "\t", "group", l->group);
-	fputs("\tallow = {", f);
-	for (i = 0; i < l->nallow; i++)
-		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "", l->allow_text[i]);
-	fputs("}\n", f);
+	dump_list(f, "allow", (const char *const *)l->allow_text, l->nallow);
 	dump_string(f, "\t", "certificate", l->certificate);
 	dump_string(f, "\t", "key", l->key);
 	dump_string(f, "\t", "client_ca", l->client_ca);
@@ -50,13 +72,10 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	fprintf(f, "\theaders = %s\n\treport_header = %s\n\ttell = %s\n",
 	    conf_headers_names[l->rewrite_headers],
 	    l->rewrite_report ? "true" : "false", l->tell ? "true" : "false");
-	fputs("\tspam_actions = {", f);
-	for (i = 0; i < l->policy.nspam_actions; i++)
-		fprintf(f, "%s\"%s\"", i > 0 ? ", " : "",
-		    l->policy.spam_actions[i]);
-	fputs("}\n", f);
+	dump_list(f, "spam_actions", l->policy.spam_actions,
+	    l->policy.nspam_actions);
 	if (!isnan(l->policy.spam_threshold))
-		fprintf(f, "\tspam_threshold = %g\n", l->policy.spam_threshold);
+		fprintf(f, "\tspam_threshold = %.15g\n", l->policy.spam_threshold);
 	fprintf(f, "\ton_too_large = %s\n}\n",
 	    conf_large_names[l->pass_too_large ? 0 : 1]);
 }
@@ -64,8 +83,9 @@ dump_listen(FILE *f, const struct conf_listen *l)
 static void
 dump_backend(FILE *f, const char *kind, const struct conf_backend *b)
 {
-	fprintf(f, "%s \"%s\" {\n\tverify = %s\n", kind, b->url,
-	    b->verify ? "true" : "false");
+	fprintf(f, "%s ", kind);
+	quote(f, b->url);
+	fprintf(f, " {\n\tverify = %s\n", b->verify ? "true" : "false");
 	dump_string(f, "\t", "ca_file", b->ca_file);
 	dump_string(f, "\t", "password_file", b->password_file);
 	fputs("}\n", f);

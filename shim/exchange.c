@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ enum phase {
 };
 #define NPHASES	PHASE_OVER
 
+/* A full queue is tried again after so many microseconds. */
+#define AGAIN		50000
+
 struct exchange {
 	struct event_base *base;
 	struct backend	*backend;
@@ -39,7 +43,8 @@ struct exchange {
 	void		*arg;
 	size_t		 address;	/* the one tried, of the backend's */
 	enum phase	 phase;
-	bool		 begun;
+	bool		 begun, connected;
+	struct event	*again;		/* a local rspamd whose queue is full */
 	struct timespec	 since;
 	double		 spent[NPHASES];
 	enum failure	 failure;
@@ -118,6 +123,7 @@ finish(struct exchange *x, enum failure f, const char *why)
 	doing = phase_names[x->phase];
 	enter(x, PHASE_OVER);
 	(void)event_del(x->timer);
+	(void)event_del(x->again);
 	stream_free(x->stream);
 	x->stream = NULL;
 	x->failure = f;
@@ -133,6 +139,7 @@ send_request(struct exchange *x)
 	int rc;
 
 	if (x->phase == PHASE_CONNECT) {
+		x->connected = true;
 		enter(x, PHASE_SEND);
 		if (evbuffer_add_buffer(stream_output(x->stream),
 		    x->request) == -1) {
@@ -203,12 +210,32 @@ on_stream(struct stream *s, enum stream_event ev, void *arg)
 }
 
 /*
+ * Waits for nothing: is the connection that was begun on FD there already,
+ * as it mostly is on this host?  Returns as connect() does.
+ */
+static int
+finish_connect(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (poll(&p, 1, 0) == 1 &&
+	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
+	    error == 0)
+		return 0;
+	errno = error != 0 ? error : EINPROGRESS;
+	return -1;
+}
+
+/*
  * Tries to connect to the address SA.  Returns 1 if connected, 0 if that is
  * under way, -1 if it failed (the reason is noted).
  */
 static int
 try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 {
+	static const struct timeval again = { 0, AGAIN };
 	struct ssl_st *ssl;
 	bool failed;
 	int fd, rc, one = 1;
@@ -222,6 +249,13 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 	do {
 		rc = connect(fd, sa, len);
 	} while (rc == -1 && errno == EINTR);
+	if (rc == -1 && errno == EAGAIN) {
+		/* a unix socket's queue does not say when it has room again */
+		(void)close(fd);
+		return event_add(x->again, &again) == -1 ? -1 : 0;
+	}
+	if (rc == -1 && errno == EINPROGRESS)
+		rc = finish_connect(fd);
 	if (rc == -1 && errno != EINPROGRESS)
 		goto fail;
 	x->stream = stream_new(x->base, fd, on_stream, x);
@@ -267,6 +301,14 @@ next_address(struct exchange *x)
 		    x->reason : "the name has no address");
 		finish(x, FAILURE_UNREACHABLE, why);
 	}
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	next_address(arg);
 }
 
 static void
@@ -333,7 +375,9 @@ exchange_new(struct event_base *base, struct backend *b,
 	x->request = evbuffer_new();
 	x->response = http_response_new(EXCHANGE_REPLY_MAX);
 	x->timer = event_new(base, -1, EV_TIMEOUT, on_timer, x);
+	x->again = event_new(base, -1, EV_TIMEOUT, on_again, x);
 	if (x->request == NULL || x->response == NULL || x->timer == NULL ||
+	    x->again == NULL ||
 	    evbuffer_add(x->request, head->buf, head->len) == -1 ||
 	    evbuffer_add_buffer_reference(x->request, body) == -1) {
 		exchange_free(x);
@@ -353,6 +397,8 @@ exchange_free(struct exchange *x)
 	stream_free(x->stream);
 	if (x->timer != NULL)
 		event_free(x->timer);
+	if (x->again != NULL)
+		event_free(x->again);
 	if (x->request != NULL)
 		evbuffer_free(x->request);
 	http_response_free(x->response);
@@ -363,6 +409,12 @@ enum failure
 exchange_failure(const struct exchange *x)
 {
 	return x->failure;
+}
+
+bool
+exchange_connected(const struct exchange *x)
+{
+	return x->connected;
 }
 
 const char *
@@ -378,11 +430,10 @@ exchange_response(struct exchange *x)
 }
 
 struct exchange_times
-exchange_times(const struct exchange *x)
+exchange_times(struct exchange *x)
 {
-	struct exchange_times t = { x->spent[PHASE_CONNECT],
+	account(x);
+	return (struct exchange_times){ x->spent[PHASE_CONNECT],
 	    x->spent[PHASE_SEND], x->spent[PHASE_WAIT],
 	    x->spent[PHASE_RECEIVE] };
-
-	return t;
 }

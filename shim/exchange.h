@@ -7,6 +7,8 @@
 #ifndef EXCHANGE_H_
 #define EXCHANGE_H_
 
+#include <stdbool.h>
+
 #include "backend.h"
 #include "conf.h"
 #include "http_response.h"
@@ -43,6 +45,9 @@ void	exchange_free(struct exchange *x);
 /* FAILURE_NONE if there is a response, of whatever status. */
 enum failure exchange_failure(const struct exchange *x);
 
+/* Was the backend ever connected to?  If not, it has seen no byte. */
+bool	exchange_connected(const struct exchange *x);
+
 /* For people: the phase and what went wrong in it. */
 const char *exchange_reason(const struct exchange *x);
 
@@ -50,6 +55,6 @@ const char *exchange_reason(const struct exchange *x);
 struct http_response *exchange_response(struct exchange *x);
 
 /* The time spent in each phase so far. */
-struct exchange_times exchange_times(const struct exchange *x);
+struct exchange_times exchange_times(struct exchange *x);
 
 #endif

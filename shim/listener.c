@@ -78,12 +78,12 @@ bind_error_code(int e)
 	return e == EACCES || e == EPERM ? EX_NOPERM : EX_OSERR;
 }
 
+/* ST is the file of a unix socket at PATH; both NULL for another. */
 static bool
 add(struct listeners *ls, const char *address, size_t section, int fd,
-    const char *path)
+    const char *path, const struct stat *st)
 {
 	struct listener *l;
-	struct stat st;
 
 	if (ls->n == SOCKETS_MAX) {
 		log_msg(LOG_ERR, "%s: more than %d listening sockets", address,
@@ -103,9 +103,9 @@ add(struct listeners *ls, const char *address, size_t section, int fd,
 		free(l->path);
 		return false;
 	}
-	if (path != NULL && lstat(path, &st) == 0) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
+	if (path != NULL) {
+		l->dev = st->st_dev;
+		l->ino = st->st_ino;
 	}
 	ls->n++;
 	return true;
@@ -118,8 +118,13 @@ open_tcp(const char *address, const struct addrinfo *a)
 	int fd, one = 1, e;
 
 	fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd == -1)
+	if (fd == -1) {
+		e = errno;
+		log_msg(LOG_ERR, "%s: cannot listen: socket(): %s", address,
+		    strerror(e));
+		errno = e;
 		return -1;
+	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	/* clients inherit it: replies go out in one piece */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -172,7 +177,7 @@ open_host(struct listeners *ls, const char *address, size_t section, int *code)
 			opened = false;
 			break;
 		}
-		opened = add(ls, address, section, fd, NULL);
+		opened = add(ls, address, section, fd, NULL, NULL);
 		if (!opened) {
 			(void)close(fd);
 			break;
@@ -196,9 +201,12 @@ remove_stale(const struct sockaddr_un *sun)
 		return errno == ENOENT ? 0 : errno;
 	if (!S_ISSOCK(st.st_mode))
 		return EEXIST;
-	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1)
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
 		return errno;
-	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0)
+	/* EAGAIN: its queue is full, so somebody has it */
+	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+	    errno == EAGAIN)
 		e = EADDRINUSE;
 	else if (errno != ECONNREFUSED)
 		e = errno;
@@ -208,25 +216,77 @@ remove_stale(const struct sockaddr_un *sun)
 	return e;
 }
 
-/* Gives a unix socket its mode and owner.  Returns what failed, or NULL. */
+/* The socket file at PATH, as a descriptor that only names it; or -1. */
+static int
+open_file(const char *path, struct stat *st)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, st) == 0 && S_ISSOCK(st->st_mode))
+		return fd;
+	(void)close(fd);
+	errno = EEXIST;
+	return -1;
+}
+
+/*
+ * Gives the socket file that FILE names its mode and owner.  It goes by the
+ * file, not by its path: whoever owns the directory could put another there.
+ * Returns what failed, or NULL.
+ */
 static const char *
-set_access(const struct conf_listen *l, const char *path)
+set_access(const struct conf_listen *l, int file)
 {
 	struct passwd *pw = NULL;
 	struct group *gr = NULL;
+	char proc[64];
 
 	errno = 0;
 	if (l->owner != NULL && (pw = getpwnam(l->owner)) == NULL)
 		return "its owner is not a user of this machine";
 	if (l->group != NULL && (gr = getgrnam(l->group)) == NULL)
 		return "its group is not a group of this machine";
-	if ((pw != NULL || gr != NULL) && chown(path,
+	if ((pw != NULL || gr != NULL) && fchownat(file, "",
 	    pw != NULL ? pw->pw_uid : (uid_t)-1,
-	    gr != NULL ? gr->gr_gid : (gid_t)-1) == -1)
+	    gr != NULL ? gr->gr_gid : (gid_t)-1, AT_EMPTY_PATH) == -1)
 		return "its owner cannot be set";
-	if (chmod(path, l->mode) == -1)
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", file);
+	if (chmod(proc, l->mode) == -1)
 		return "its mode cannot be set";
 	return NULL;
+}
+
+/* Binds a socket at SUN, as yet without access for anybody. */
+static int
+bind_unix(const struct sockaddr_un *sun)
+{
+	int fd, e;
+	mode_t mask;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	mask = umask(0777);
+	e = bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) == -1 ?
+	    errno : 0;
+	(void)umask(mask);
+	if (e == 0)
+		return fd;
+	(void)close(fd);
+	errno = e;
+	return -1;
+}
+
+static bool
+cannot(const char *address, const char *why, int e, int code, int *exit_code)
+{
+	log_msg(LOG_ERR, "%s: cannot listen: %s%s%s", address,
+	    why != NULL ? why : "", why != NULL && e != 0 ? ": " : "",
+	    e != 0 ? strerror(e) : "");
+	*exit_code = e == EACCES || e == EPERM ? EX_NOPERM : code;
+	return false;
 }
 
 static bool
@@ -234,64 +294,73 @@ open_unix(struct listeners *ls, const struct conf_listen *l, size_t section,
     int *code)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	const char *path = conf_unix_path(l->address), *why;
-	mode_t mask;
-	int fd = -1, e;
+	const char *path = conf_unix_path(l->address), *why = NULL;
+	struct stat st;
+	int fd, file, e;
 
-	if (strlen(path) >= sizeof(sun.sun_path)) {
-		log_msg(LOG_ERR, "%s: the path is longer than %zu bytes",
-		    l->address, sizeof(sun.sun_path) - 1);
-		*code = EX_CONFIG;
-		return false;
-	}
+	/* conf has looked at its length */
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	if ((e = remove_stale(&sun)) != 0) {
-		log_msg(LOG_ERR, "%s: cannot listen: %s", l->address,
-		    e == EADDRINUSE ? "another process listens there" :
-		    e == EEXIST ? "the file there is not a socket" :
-		    strerror(e));
-		*code = bind_error_code(e);
-		return false;
+	e = remove_stale(&sun);
+	if (e == EADDRINUSE)
+		return cannot(l->address, "another process listens there", 0,
+		    EX_OSERR, code);
+	if (e == EEXIST)
+		return cannot(l->address, "the file there is not a socket", 0,
+		    EX_CANTCREAT, code);
+	if (e != 0 || (fd = bind_unix(&sun)) == -1)
+		return cannot(l->address, NULL, e != 0 ? e : errno,
+		    EX_CANTCREAT, code);
+	file = open_file(path, &st);
+	if (file == -1)
+		why = "its file cannot be found again";
+	else if ((why = set_access(l, file)) == NULL) {
+		if (listen(fd, SOMAXCONN) == -1)
+			why = "listen()";
+		else if (!add(ls, l->address, section, fd, path, &st))
+			why = "out of memory";
 	}
-	/* nobody gets in before the mode is set */
-	mask = umask(0777);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	e = fd == -1 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ?
-	    errno : 0;
-	(void)umask(mask);
-	if (e == 0 && (why = set_access(l, path)) != NULL) {
-		log_msg(LOG_ERR, "%s: %s%s%s", l->address, why,
-		    errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
-		*code = EX_CONFIG;
-	} else if (e == 0 && listen(fd, SOMAXCONN) == 0 &&
-	    add(ls, l->address, section, fd, path))
+	e = errno;
+	if (file != -1)
+		(void)close(file);
+	if (why == NULL)
 		return true;
-	else {
-		e = e != 0 ? e : errno;
-		log_msg(LOG_ERR, "%s: cannot listen: %s", l->address,
-		    strerror(e));
-		*code = e == EACCES || e == EPERM ? EX_NOPERM : EX_CANTCREAT;
-	}
-	if (fd != -1) {
-		if (e == 0)
-			(void)unlink(path);
-		(void)close(fd);
-	}
-	return false;
+	(void)unlink(path);
+	(void)close(fd);
+	return cannot(l->address, why, e, EX_CONFIG, code);
 }
 
-/* Takes the sockets of ADDRESS over from OLD; false if it has none. */
+/* Is the file at L's path still the one that it bound? */
+static bool
+is_ours(const struct listener *l)
+{
+	struct stat st;
+
+	return lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino;
+}
+
+/*
+ * Takes the sockets of ADDRESS over from OLD; false if it has none, or if
+ * the file of its socket is gone and a new one is to be bound.
+ */
 static bool
 take_over(struct listeners *ls, const struct listeners *old,
     const char *address, size_t section)
 {
+	const struct listener *l;
+	struct stat st = { .st_dev = 0 };
 	bool found = false;
 	size_t i;
 
-	for (i = 0; old != NULL && i < old->n; i++)
-		if (strcmp(old->list[i].address, address) == 0)
-			found |= add(ls, address, section, old->list[i].fd,
-			    old->list[i].path);
+	for (i = 0; old != NULL && i < old->n; i++) {
+		l = &old->list[i];
+		if (strcmp(l->address, address) != 0 ||
+		    (l->path != NULL && !is_ours(l)))
+			continue;
+		st.st_dev = l->dev;
+		st.st_ino = l->ino;
+		found |= add(ls, address, section, l->fd, l->path, &st);
+	}
 	return found;
 }
 
@@ -311,17 +380,14 @@ static void
 discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 {
 	struct listener *l;
-	struct stat st;
 	size_t i;
 
 	for (i = 0; i < ls->n; i++) {
 		l = &ls->list[i];
-		if (!holds(keep, l->fd)) {
-			(void)close(l->fd);
-			/* only our own file: another may stand there by now */
-			if (remove_files && l->path != NULL &&
-			    lstat(l->path, &st) == 0 &&
-			    st.st_dev == l->dev && st.st_ino == l->ino)
+		if (l->fd == -1 || !holds(keep, l->fd)) {
+			if (l->fd != -1)
+				(void)close(l->fd);
+			if (remove_files && l->path != NULL && is_ours(l))
 				(void)unlink(l->path);
 		}
 		free(l->address);
@@ -330,14 +396,31 @@ discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 	free(ls);
 }
 
-/* The access to a taken-over unix socket may have been changed. */
+/* The access to unix sockets that were taken over may have been changed. */
 static void
-update_access(const struct conf_listen *l)
+update_access(const struct listeners *ls, const struct conf *conf)
 {
-	const char *path = conf_unix_path(l->address), *why;
+	const struct listener *l;
+	const char *why;
+	struct stat st;
+	size_t i;
+	int file;
 
-	if (path != NULL && (why = set_access(l, path)) != NULL)
-		log_msg(LOG_WARNING, "%s: %s", l->address, why);
+	for (i = 0; i < ls->n; i++) {
+		l = &ls->list[i];
+		if (l->path == NULL)
+			continue;
+		why = "its file cannot be found";
+		if ((file = open_file(l->path, &st)) != -1) {
+			if (st.st_dev == l->dev && st.st_ino == l->ino)
+				why = set_access(&conf->listen[l->section],
+				    file);
+			(void)close(file);
+		}
+		if (why != NULL)
+			log_msg(LOG_WARNING, "%s: its access was not changed: "
+			    "%s", l->address, why);
+	}
 }
 
 struct listeners *
@@ -355,21 +438,32 @@ listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
 	}
 	for (i = 0; ok && i < conf->nlisten; i++) {
 		l = &conf->listen[i];
-		if (take_over(ls, old, l->address, i)) {
-			update_access(l);
-			continue;
-		}
-		ok = conf_unix_path(l->address) != NULL ?
-		    open_unix(ls, l, i, exit_code) :
-		    open_host(ls, l->address, i, exit_code);
+		if (!take_over(ls, old, l->address, i))
+			ok = conf_unix_path(l->address) != NULL ?
+			    open_unix(ls, l, i, exit_code) :
+			    open_host(ls, l->address, i, exit_code);
 	}
 	if (!ok) {
 		discard(ls, old, true);
 		return NULL;
 	}
-	if (old != NULL)
+	if (old != NULL) {
 		discard(old, ls, true);
+		update_access(ls, conf);
+	}
 	return ls;
+}
+
+void
+listeners_stop(struct listeners *ls)
+{
+	size_t i;
+
+	for (i = 0; i < ls->n; i++)
+		if (ls->list[i].fd != -1) {
+			(void)close(ls->list[i].fd);
+			ls->list[i].fd = -1;
+		}
 }
 
 void

@@ -26,8 +26,14 @@ struct listeners *listeners_open(const struct conf *conf,
 /* Closes all sockets and removes the files of those that are unix ones. */
 void	listeners_close(struct listeners *ls);
 
-/* Closes all sockets, in a worker: their files stay. */
+/* Frees LS in a worker: the files of unix sockets stay. */
 void	listeners_forget(struct listeners *ls);
+
+/*
+ * Closes all sockets, so that new clients are refused; nothing else of LS
+ * changes.  A client is refused only once every process has done so.
+ */
+void	listeners_stop(struct listeners *ls);
 
 /* How many sockets there are (a name can have several addresses). */
 size_t	listeners_count(const struct listeners *ls);

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,31 +154,30 @@ say(const char *line)
 	fprintf(stderr, "rspamd-shim: %s\n", line);
 }
 
-/* Makes the file's name one that holds after the daemon has moved to "/". */
-static int
-find_file(struct conf_args *a, char **path)
+/* Sockets must not get the numbers of closed standard streams. */
+static bool
+open_standard_streams(void)
 {
-	if (a->file == NULL && access(DEFAULT_FILE, F_OK) == 0)
-		a->file = DEFAULT_FILE;
-	if (a->file == NULL)
-		return -1;
-	if ((*path = realpath(a->file, NULL)) == NULL) {
-		fprintf(stderr, "rspamd-shim: %s: ", a->file);
-		perror("cannot be read");
-		return EX_NOINPUT;
-	}
-	a->file = *path;
-	return -1;
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd != -1)
+		(void)close(fd);
+	return fd != -1;
 }
 
 static int
-run(struct options *o, char **path)
+run(struct options *o)
 {
 	struct conf *conf;
-	int code;
+	int code = EX_OK;
 
-	if ((code = find_file(&o->args, path)) != -1)
-		return code;
+	if (!open_standard_streams())
+		return EX_OSERR;
+	if (o->args.file == NULL && access(DEFAULT_FILE, F_OK) == 0)
+		o->args.file = DEFAULT_FILE;
 	if ((conf = conf_load(&o->args, say)) == NULL)
 		return EX_CONFIG;
 	if (!o->check && !o->dump)
@@ -187,15 +187,18 @@ run(struct options *o, char **path)
 	else
 		printf("%s: the configuration is right\n",
 		    conf->file != NULL ? conf->file : "no file");
+	if (fflush(stdout) == EOF) {
+		perror("rspamd-shim: standard output");
+		code = EX_IOERR;
+	}
 	conf_free(conf);
-	return EX_OK;
+	return code;
 }
 
 int
 main(int argc, char **argv)
 {
 	struct options o = { .check = false };
-	char *path = NULL;
 	int opt, code = -1;
 
 	while (code == -1 && !o.over && (opt = getopt_long(argc, argv, "c:l:b:",
@@ -206,10 +209,9 @@ main(int argc, char **argv)
 	if (code == -1 && optind < argc)
 		code = usage_error("unexpected argument: ", argv[optind]);
 	if (code == -1)
-		code = run(&o, &path);
+		code = run(&o);
 	free(o.args.listen);
 	free(o.args.backend);
 	free(o.args.controller);
-	free(path);
 	return code;
 }

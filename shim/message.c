@@ -10,6 +10,9 @@
 #include "inflate.h"
 #include "message.h"
 
+/* Smaller pieces of a message are copied: moved, each would keep the memory
+   that was reserved for a large read. */
+#define MOVE_LEAST	8192
 /* Exim's own lines are usually within so many bytes, which lie in one piece. */
 #define ENVELOPE_USUAL	8192
 
@@ -137,6 +140,25 @@ whole(struct message *m)
 	return MESSAGE_WHOLE;
 }
 
+/* Moves the first N bytes of IN to the end of the body. */
+static int
+keep(struct message *m, struct evbuffer *in, size_t n)
+{
+	struct evbuffer_iovec v;
+
+	if (n >= MOVE_LEAST)
+		return evbuffer_remove_buffer(in, m->body, n) == -1 ? -1 : 0;
+	while (n > 0 && evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
+		if (v.iov_len > n)
+			v.iov_len = n;
+		if (evbuffer_add(m->body, v.iov_base, v.iov_len) == -1)
+			return -1;
+		(void)evbuffer_drain(in, v.iov_len);
+		n -= v.iov_len;
+	}
+	return 0;
+}
+
 enum message_progress
 message_take(struct message *m, struct evbuffer *in, bool eom)
 {
@@ -152,7 +174,7 @@ message_take(struct message *m, struct evbuffer *in, bool eom)
 			return MESSAGE_BAD;
 	} else if (m->discard)
 		(void)evbuffer_drain(in, (size_t)n);
-	else if (evbuffer_remove_buffer(in, m->body, (size_t)n) == -1)
+	else if (keep(m, in, (size_t)n) == -1)
 		return bad(m, "out of memory");
 	if (m->has_length && m->received == m->length)
 		return whole(m);

@@ -8,6 +8,7 @@
 
 struct metrics {
 	size_t		 n;
+	_Atomic uint64_t active;	/* of all slots */
 	/* a cache line or more each: workers do not share one */
 	struct {
 		_Alignas(64) struct metrics_slot slot;
@@ -33,22 +34,31 @@ metrics_slot(struct metrics *m, size_t i)
 	return &m->slots[i].slot;
 }
 
+void
+metrics_opened(struct metrics *m, size_t i)
+{
+	m->slots[i].slot.active++;
+	m->slots[i].slot.accepted++;
+	m->active++;
+}
+
+void
+metrics_closed(struct metrics *m, size_t i)
+{
+	m->slots[i].slot.active--;
+	m->active--;
+}
+
 uint64_t
 metrics_active(struct metrics *m)
 {
-	uint64_t sum = 0;
-	size_t i;
-
-	for (i = 0; i < m->n; i++)
-		sum += atomic_load_explicit(&m->slots[i].slot.active,
-		    memory_order_relaxed);
-	return sum;
+	return m->active;
 }
 
 void
 metrics_died(struct metrics *m, size_t i)
 {
-	atomic_store(&m->slots[i].slot.active, 0);
+	m->active -= atomic_exchange(&m->slots[i].slot.active, 0);
 }
 
 void

@@ -14,7 +14,7 @@
 struct metrics;
 
 struct metrics_slot {
-	_Atomic uint64_t active;	/* connections now */
+	_Atomic uint64_t active;	/* connections now: metrics_opened() */
 	_Atomic uint64_t accepted;	/* connections ever */
 	_Atomic uint64_t verdicts;	/* replies with rspamd's verdict */
 	_Atomic uint64_t passed;	/* unscanned, by policy */
@@ -28,6 +28,10 @@ struct metrics *metrics_new(size_t n);
 
 /* The I-th slot. */
 struct metrics_slot *metrics_slot(struct metrics *m, size_t i);
+
+/* The worker of slot I has a client more, or one less. */
+void	metrics_opened(struct metrics *m, size_t i);
+void	metrics_closed(struct metrics *m, size_t i);
 
 /* Connections of all slots now. */
 uint64_t metrics_active(struct metrics *m);

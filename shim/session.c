@@ -61,13 +61,17 @@ struct session {
 	struct message	*message;
 	bool		 any;		/* has the client sent anything? */
 	bool		 tls;
+	bool		 whole;		/* the request has come to its end */
+	const char	*late;		/* the deadline that it missed, for the log */
 
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
 
 	struct exchange	*exchange;
 	struct backend	*backend;
+	size_t		 first;		/* the backend that was tried first */
 	size_t		 tries;
+	bool		 resent;	/* after a rspamd had the message and failed */
 	struct tell	*tell;		/* instead of an exchange, for TELL */
 
 	struct verdict	*verdict;
@@ -125,7 +129,7 @@ write_account(struct session *s, enum account_ending ending)
 	a->backend = s->backend != NULL ? backend_name(s->backend) : NULL;
 	a->outcome = is_set(&s->at[AT_OUTCOME]) ? &s->outcome : NULL;
 	a->ending = ending;
-	a->gone_why = stream_error(s->stream);
+	a->gone_why = s->late != NULL ? s->late : stream_error(s->stream);
 	a->times.read = seconds(&s->at[AT_START], &s->at[AT_MESSAGE]);
 	a->times.total = seconds(&s->at[AT_START], &s->at[AT_REPLIED]);
 	text_init(&t, ACCOUNT_LINE_MAX);
@@ -137,7 +141,7 @@ write_account(struct session *s, enum account_ending ending)
 static void
 count(struct session *s, enum account_ending ending)
 {
-	struct metrics_slot *m = s->env->metrics;
+	struct metrics_slot *m = metrics_slot(s->env->metrics, s->env->slot);
 
 	if (ending == ACCOUNT_GONE)
 		m->gone++;
@@ -149,7 +153,7 @@ count(struct session *s, enum account_ending ending)
 		m->passed++;
 	else
 		m->failed++;
-	m->active--;
+	metrics_closed(s->env->metrics, s->env->slot);
 }
 
 static void
@@ -169,12 +173,26 @@ destroy(struct session *s)
 	free(s);
 }
 
+/* The times of the exchange, for the log. */
+static void
+note_exchange(struct session *s)
+{
+	struct exchange_times t = exchange_times(s->exchange);
+
+	s->account.times.connect = t.connect;
+	s->account.times.send = t.send;
+	s->account.times.wait = t.wait;
+	s->account.times.receive = t.receive;
+}
+
 /* The one end of a session. */
 static void
 end(struct session *s, enum account_ending ending)
 {
 	struct session_env *env = s->env;
 
+	if (s->exchange != NULL)
+		note_exchange(s);
 	if (s->state == STATE_LINGER && ending == ACCOUNT_GONE)
 		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
 		    ACCOUNT_REPLIED;
@@ -203,7 +221,8 @@ replied(struct session *s)
 		    ACCOUNT_REPLIED);
 		return;
 	}
-	arm(s->timer, LINGER);
+	/* one that is still writing its message reads the reply after that */
+	arm(s->timer, s->whole ? LINGER : s->env->conf->timeout.client);
 }
 
 /* Writes the reply of the outcome, in one piece. */
@@ -302,16 +321,19 @@ judge(struct session *s)
 	fail(s, FAILURE_RSPAMD, why);
 }
 
-/* The times of the exchange, for the log. */
-static void
-note_exchange(struct session *s)
+/*
+ * May another rspamd have the message, which is still here?  Those that
+ * cannot be reached do no harm; but a message that one has taken and failed
+ * over is offered once more only: it could be its fault.
+ */
+static bool
+may_try_another(struct session *s, enum failure f)
 {
-	struct exchange_times t = exchange_times(s->exchange);
-
-	s->account.times.connect = t.connect;
-	s->account.times.send = t.send;
-	s->account.times.wait = t.wait;
-	s->account.times.receive = t.receive;
+	if (s->tries >= backends_count(s->env->backends) || s->resent)
+		return false;
+	s->resent = exchange_connected(s->exchange);
+	return f == FAILURE_UNREACHABLE ||
+	    (f == FAILURE_TIMEOUT && !s->resent);
 }
 
 static void
@@ -323,9 +345,7 @@ on_exchange(struct exchange *x, void *arg)
 	note_exchange(s);
 	if (f == FAILURE_NONE)
 		judge(s);
-	else if (f == FAILURE_UNREACHABLE &&
-	    s->tries < backends_count(s->env->backends)) {
-		/* the message is still here: another rspamd may have it */
+	else if (may_try_another(s, f)) {
 		log_msg(LOG_WARNING, "client=%s %s; trying the next backend",
 		    s->peer, exchange_reason(x));
 		exchange_free(x);
@@ -364,9 +384,10 @@ scan(struct session *s)
 	struct text head;
 
 	s->state = STATE_SCAN;
-	s->tries++;
+	if (s->tries == 0)
+		s->first = env->next_backend++;
 	s->backend = backends_get(env->backends,
-	    env->next_backend++ % backends_count(env->backends));
+	    (s->first + s->tries++) % backends_count(env->backends));
 	rq.host = backend_host(s->backend);
 	set_user(s, &rq);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
@@ -446,6 +467,7 @@ static void
 message_complete(struct session *s)
 {
 	note_time(s, AT_MESSAGE);
+	s->whole = true;
 	(void)event_del(s->timer);
 	if (read_envelope(s) == -1) {
 		fail(s, FAILURE_INTERNAL, "out of memory");
@@ -505,6 +527,7 @@ head_done(struct session *s)
 		fail(s, f, why);
 		return;
 	}
+	s->whole = !spamd_request_has_message(r);
 	if (r->command == SPAMD_SKIP) {
 		replied(s);
 		return;
@@ -534,6 +557,8 @@ take_head(struct session *s, bool eom)
 	/* the length is asked too: a peek finds the space that is reserved */
 	while (pr == SPAMD_MORE && evbuffer_get_length(in) > 0 &&
 	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
+		if (!s->any)
+			arm(s->timer, s->env->conf->timeout.client);
 		s->any = true;
 		pr = spamd_request_feed(s->request, v.iov_base, v.iov_len,
 		    false, &used);
@@ -645,10 +670,14 @@ expired(struct session *s, const char *key, double t)
 		if (s->exchange != NULL)
 			note_exchange(s);
 		break;
+	case STATE_REPLY:
+		s->late = "timeout_reply is over: it did not take its reply";
+		/* FALLTHROUGH */
 	default:
 		end(s, ACCOUNT_GONE);
 		return;
 	}
+	note_time(s, AT_MESSAGE);
 	fail(s, FAILURE_TIMEOUT, why);
 }
 
@@ -689,7 +718,7 @@ name_peer(struct session *s, const struct sockaddr *sa, socklen_t len)
 
 void
 session_start(struct session_env *env, const struct conf_listen *l,
-    struct ssl_ctx_st *tls, int fd, const struct sockaddr *sa, socklen_t len)
+    int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct ssl_st *ssl;
 	struct session *s;
@@ -717,8 +746,8 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	if (s->stream == NULL || s->request == NULL || s->message == NULL ||
 	    s->timer == NULL || s->total == NULL)
 		goto fail_session;
-	if (tls != NULL) {
-		if ((ssl = tls_accept(tls)) == NULL)
+	if (l->tls != NULL) {
+		if ((ssl = tls_accept(l->tls)) == NULL)
 			goto fail_session;
 		stream_tls(s->stream, ssl);
 		s->tls = true;
@@ -727,8 +756,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 		goto fail_session;
 	arm(s->timer, env->conf->timeout.client);
 	arm(s->total, env->conf->timeout.request);
-	env->metrics->accepted++;
-	env->metrics->active++;
+	metrics_opened(env->metrics, env->slot);
 	LIST_INSERT_HEAD(&env->sessions, s, entry);
 	return;
 fail_session:
@@ -754,8 +782,13 @@ sessions_abort(struct session_env *env)
 	size_t n = 0;
 
 	while ((s = LIST_FIRST(&env->sessions)) != NULL) {
-		end(s, ACCOUNT_GONE);
-		n++;
+		n += s->any && s->state != STATE_LINGER;
+		s->late = "timeout_stop is over";
+		/* an error, if it goes out at once: no reply is no verdict */
+		if (s->any && s->state < STATE_REPLY)
+			fail(s, FAILURE_TIMEOUT, s->late);
+		if (LIST_FIRST(&env->sessions) == s)
+			end(s, ACCOUNT_GONE);
 	}
 	return n;
 }

@@ -18,7 +18,6 @@
 
 struct event_base;
 struct session;
-struct ssl_ctx_st;
 
 LIST_HEAD(session_list, session);
 
@@ -28,7 +27,8 @@ struct session_env {
 	const struct conf	*conf;
 	struct backends		*backends;
 	struct backends		*controllers;	/* for TELL; may be none */
-	struct metrics_slot	*metrics;
+	struct metrics		*metrics;
+	size_t			 slot;		/* of the metrics: this worker's */
 	size_t			 next_backend;	/* in turn */
 	struct session_list	 sessions;
 	/* called when one has ended */
@@ -38,12 +38,11 @@ struct session_env {
 
 /*
  * Serves the client on the non-blocking socket FD, which the session owns,
- * accepted on listener L from the address SA of LEN bytes, with TLS unless
- * that is NULL.  A client that L does not allow is turned away.
+ * accepted on listener L from the address SA of LEN bytes.  A client that L
+ * does not allow is turned away.
  */
 void	session_start(struct session_env *env, const struct conf_listen *l,
-	    struct ssl_ctx_st *tls, int fd, const struct sockaddr *sa,
-	    socklen_t len);
+	    int fd, const struct sockaddr *sa, socklen_t len);
 
 /*
  * The worker is to stop: clients that have not sent a byte get a short time

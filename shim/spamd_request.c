@@ -104,7 +104,7 @@ bad(struct spamd_request *r, const char *why, const char *line, size_t len)
 		text_clean(&t, line, len, 60);
 	}
 	(void)snprintf(r->parser->error, sizeof(r->parser->error), "%s",
-	    text_string(&t));
+	    t.len > 0 ? text_string(&t) : "out of memory");
 	text_free(&t);
 	return SPAMD_BAD;
 }

@@ -17,9 +17,13 @@
 
 #include "stream.h"
 
-/* A read starts at this size and doubles while reads fill it. */
-#define READ_FIRST	16384
-#define READ_LARGEST	262144
+/* A read starts at this size, doubles while reads fill it, and halves while
+   they do not.  With libevent's own header each is a power of two at most,
+   to which it rounds up. */
+#define READ_FIRST	(16384 - 64)
+#define READ_LARGEST	(262144 - 64)
+/* The read behind a short one nearly always finds nothing. */
+#define READ_PROBE	960
 /* After so many bytes other streams get their turn. */
 #define READ_BUDGET	1048576
 /* One TLS record. */
@@ -36,7 +40,8 @@ struct stream {
 	unsigned int	 busy;		/* callbacks on the stack */
 	bool		 connecting, handshaking;
 	bool		 readable;	/* the kernel may have more for us */
-	bool		 paused, eof, shut, gone, freed;
+	bool		 probing;	/* the last read took all there was */
+	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
 	const char	*error;
@@ -171,7 +176,8 @@ tls_error(const struct stream *s)
 	unsigned long e = ERR_peek_last_error();
 	const char *why;
 
-	if (verify != X509_V_OK)
+	if (SSL_get_verify_mode(s->ssl) != SSL_VERIFY_NONE &&
+	    verify != X509_V_OK)
 		return X509_verify_cert_error_string(verify);
 	why = e != 0 ? ERR_reason_error_string(e) : NULL;
 	return why != NULL ? why : "the TLS connection was cut off";
@@ -251,8 +257,8 @@ read_once(struct stream *s)
 	ssize_t n;
 	int nv, i;
 
-	nv = evbuffer_reserve_space(s->in, (ev_ssize_t)s->read_size, v,
-	    s->ssl != NULL ? 1 : 2);
+	nv = evbuffer_reserve_space(s->in, (ev_ssize_t)(s->probing ?
+	    READ_PROBE : s->read_size), v, s->ssl != NULL ? 1 : 2);
 	if (nv < 1) {
 		fail(s, "out of memory");
 		return -1;
@@ -263,7 +269,12 @@ read_once(struct stream *s)
 	if (n <= 0)
 		return n;
 	if ((size_t)n == space && s->read_size < READ_LARGEST)
-		s->read_size *= 2;
+		s->read_size = s->read_size * 2 < READ_LARGEST ?
+		    s->read_size * 2 : READ_LARGEST;
+	else if (!s->probing && (size_t)n < s->read_size / 4 &&
+	    s->read_size > READ_FIRST)
+		s->read_size /= 2;
+	s->probing = (size_t)n < space;
 	for (i = 0, left = (size_t)n; i < nv; i++) {
 		if (v[i].iov_len > left)
 			v[i].iov_len = left;
@@ -292,7 +303,8 @@ pump(struct stream *s)
 	size_t got = 0;
 	ssize_t n = 0;
 
-	while (s->readable && !s->paused && !s->eof && got < READ_BUDGET &&
+	s->probing = false;
+	while (s->readable && !s->eof && got < READ_BUDGET &&
 	    (n = read_once(s)) > 0)
 		got += (size_t)n;
 	if (got >= READ_BUDGET && s->readable)
@@ -437,22 +449,6 @@ stream_flush(struct stream *s)
 	rc = s->ssl != NULL ? write_tls(s) : write_plain(s);
 	s->flushing = rc == 0;
 	return rc;
-}
-
-void
-stream_pause(struct stream *s)
-{
-	s->paused = true;
-}
-
-void
-stream_resume(struct stream *s)
-{
-	if (!s->paused)
-		return;
-	s->paused = false;
-	if (s->readable && !s->gone)
-		event_active(s->ev_read, EV_READ, 0);
 }
 
 void

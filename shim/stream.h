@@ -59,10 +59,6 @@ struct evbuffer *stream_output(struct stream *s);
  */
 int	stream_flush(struct stream *s);
 
-/* Stops reading, and goes on.  A stream is born reading. */
-void	stream_pause(struct stream *s);
-void	stream_resume(struct stream *s);
-
 /* No more will be written: half-closes towards the peer. */
 void	stream_shutdown(struct stream *s);
 

@@ -1,11 +1,10 @@
 #include "config.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,8 @@
 #include "supervisor.h"
 #include "worker.h"
 
+/* Descriptors that are not clients' and not rspamd's. */
+#define SPARE_DESCRIPTORS	300
 /* Of the running generation and those that a reload lets finish. */
 #define SLOTS		1024
 /* A worker that lived shorter is replaced only after so many seconds. */
@@ -43,6 +44,8 @@ struct supervisor {
 	bool		 stopping;
 	bool		 is_worker;	/* this process is a worker */
 	int		 worker_code;	/* and that is its exit code */
+	time_t		 not_before;	/* when missing workers are started */
+	char		*pid_file;	/* the one that was written, or NULL */
 };
 
 static time_t
@@ -128,25 +131,6 @@ retire_all(struct supervisor *sv, int sig)
 		}
 }
 
-/* Are the users and groups of the configuration there? */
-static bool
-check_user(const struct conf *c)
-{
-	if (geteuid() != 0 || c->user == NULL)
-		return true;
-	if (getpwnam(c->user) == NULL) {
-		log_msg(LOG_ERR, "user = \"%s\" is not a user of this machine",
-		    c->user);
-		return false;
-	}
-	if (c->group != NULL && getgrnam(c->group) == NULL) {
-		log_msg(LOG_ERR, "group = \"%s\" is not a group of this machine",
-		    c->group);
-		return false;
-	}
-	return true;
-}
-
 static void
 announce(const struct conf *c, const char *what)
 {
@@ -162,6 +146,27 @@ announce(const struct conf *c, const char *what)
 		log_msg(LOG_NOTICE, "%s: workers run as user %s", what, c->user);
 }
 
+/*
+ * Each client needs a descriptor, and another for its rspamd: allows as many
+ * as the system lets us.
+ */
+static void
+raise_descriptors(const struct conf *c)
+{
+	struct rlimit r;
+	rlim_t need = (rlim_t)c->max_connections * 2 + SPARE_DESCRIPTORS;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == -1 || r.rlim_cur >= need)
+		return;
+	r.rlim_cur = need < r.rlim_max ? need : r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) == -1 || r.rlim_cur < need)
+		log_msg(LOG_WARNING, "max_connections = %llu needs %llu file "
+		    "descriptors, %llu are allowed: fewer clients are served "
+		    "at a time; raise the limit (ulimit -n, LimitNOFILE)",
+		    (unsigned long long)c->max_connections,
+		    (unsigned long long)need, (unsigned long long)r.rlim_cur);
+}
+
 /* SIGHUP: a new configuration, or the old one if that is bad. */
 static int
 reload(struct supervisor *sv)
@@ -170,7 +175,7 @@ reload(struct supervisor *sv)
 	struct conf *conf;
 	int code;
 
-	if ((conf = conf_load(sv->args, say)) == NULL || !check_user(conf) ||
+	if ((conf = conf_load(sv->args, say)) == NULL ||
 	    (ls = listeners_open(conf, sv->ls, &code)) == NULL) {
 		conf_free(conf);
 		log_msg(LOG_ERR, "SIGHUP: the configuration was not changed, "
@@ -182,6 +187,7 @@ reload(struct supervisor *sv)
 	sv->conf = conf;
 	sv->ls = ls;
 	log_open(conf->syslog);
+	raise_descriptors(conf);
 	announce(conf, "reloaded");
 	retire_all(sv, SIGTERM);
 	return start_missing(sv);
@@ -201,14 +207,10 @@ say_death(const struct supervisor *sv, pid_t pid, int status)
 		log_msg(LOG_NOTICE, "worker %ld has finished", (long)pid);
 }
 
-/*
- * Collects workers that have ended.  Returns whether one of them ended so
- * soon that another is to wait.
- */
-static bool
+/* Collects workers that have ended. */
+static void
 reap(struct supervisor *sv)
 {
-	bool soon = false;
 	int status;
 	pid_t pid;
 	size_t i;
@@ -218,11 +220,11 @@ reap(struct supervisor *sv)
 			if (sv->slots[i].pid == pid) {
 				say_death(sv, pid, status);
 				metrics_died(sv->metrics, i);
-				soon |= now() - sv->slots[i].started <=
-				    SHORT_LIFE;
+				/* one that cannot run is not tried at once */
+				if (now() - sv->slots[i].started <= SHORT_LIFE)
+					sv->not_before = now() + SHORT_LIFE + 1;
 				sv->slots[i].pid = 0;
 			}
-	return soon;
 }
 
 static void
@@ -233,6 +235,7 @@ stop(struct supervisor *sv)
 	sv->stopping = true;
 	log_msg(LOG_NOTICE, "stopping: finishing what is running");
 	retire_all(sv, SIGTERM);
+	listeners_stop(sv->ls);
 }
 
 /*
@@ -244,7 +247,6 @@ watch(struct supervisor *sv)
 {
 	struct timespec second = { 1, 0 };
 	time_t killing = 0;
-	bool wait = false;
 	int sig, rc = 0;
 
 	while (rc != 1 && !(sv->stopping && running(sv, true) == 0)) {
@@ -252,12 +254,10 @@ watch(struct supervisor *sv)
 		if (sig == SIGTERM || sig == SIGINT)
 			stop(sv);
 		else if (sig == SIGHUP && !sv->stopping)
-			rc = reload(sv);
-		if (sig == SIGCHLD)
-			wait |= reap(sv);
-		else if (sig == -1)
-			wait = false;
-		if (rc == 0 && !sv->stopping && !wait)
+			rc = reload(sv) == 1 ? 1 : 0;
+		else if (sig == SIGCHLD)
+			reap(sv);
+		if (rc == 0 && !sv->stopping && now() >= sv->not_before)
 			rc = start_missing(sv) == 1 ? 1 : 0;
 		if (sv->stopping && killing == 0)
 			killing = now() + (time_t)sv->conf->timeout.stop +
@@ -309,11 +309,14 @@ block_signals(struct supervisor *sv)
 	(void)sigprocmask(SIG_BLOCK, &sv->signals, NULL);
 }
 
-/* Goes into the background.  Returns 0, or -1 after a line in the log. */
+/*
+ * Goes into the background; the working directory stays, so that relative
+ * names mean the same at a reload.  Returns 0, or -1 after a line in the log.
+ */
 static int
 detach(void)
 {
-	if (daemon(0, 0) == 0)
+	if (daemon(1, 0) == 0)
 		return 0;
 	log_msg(LOG_ERR, "cannot go into the background: %s", strerror(errno));
 	return -1;
@@ -334,10 +337,9 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 	}
 	sv->args = args;
 	sv->conf = conf;
-	if (!check_user(conf)) {
-		code = EX_NOUSER;
-		goto done;
-	}
+	/* whoever reads our stderr may go; no signal is to find us unprepared */
+	(void)signal(SIGPIPE, SIG_IGN);
+	block_signals(sv);
 	if ((sv->ls = listeners_open(conf, NULL, &code)) == NULL)
 		goto done;
 	if (conf->daemon && detach() == -1) {
@@ -345,15 +347,16 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 		goto done;
 	}
 	log_open(conf->syslog);
-	if (conf->pid_file != NULL)
-		write_pid_file(conf->pid_file);
-	block_signals(sv);
+	if (conf->pid_file != NULL &&
+	    (sv->pid_file = strdup(conf->pid_file)) != NULL)
+		write_pid_file(sv->pid_file);
+	raise_descriptors(conf);
 	announce(conf, PACKAGE_VERSION);
 	code = EX_OK;
 	if (start_missing(sv) != 1 && watch(sv) != 1) {
 		say_counts(sv);
-		if (sv->conf->pid_file != NULL)
-			(void)unlink(sv->conf->pid_file);
+		if (sv->pid_file != NULL)
+			(void)unlink(sv->pid_file);
 	}
 	if (sv->is_worker) {
 		code = sv->worker_code;
@@ -362,6 +365,7 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 		listeners_close(sv->ls);
 done:
 	conf_free(sv->conf);
+	free(sv->pid_file);
 	free(sv);
 	return code;
 }

@@ -91,12 +91,22 @@ text_puts(struct text *t, const char *s)
 void
 text_printf(struct text *t, const char *fmt, ...)
 {
+	size_t room = t->size - t->len;
 	va_list ap;
 	int n;
 
+	if (t->failed)
+		return;
+	/* most often it fits in what is allocated */
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room > 0 ? t->buf + t->len : NULL, room, fmt, ap);
 	va_end(ap);
+	if (n >= 0 && (size_t)n < room && (size_t)n <= t->max - t->len) {
+		t->len += (size_t)n;
+		return;
+	}
+	if (room > 0)
+		t->buf[t->len] = '\0';
 	if (n < 0 || !reserve(t, (size_t)n)) {
 		t->failed = true;
 		return;

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <grp.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,7 +20,6 @@
 #include "backend.h"
 #include "log.h"
 #include "session.h"
-#include "tls.h"
 #include "worker.h"
 
 /* So many clients are accepted before others get their turn. */
@@ -29,11 +31,10 @@
 
 struct worker {
 	const struct conf *conf;
-	const struct listeners *ls;
+	struct listeners *ls;
 	struct metrics	*metrics;
 	struct event_base *base;
 	struct session_env env;
-	struct ssl_ctx_st **tls;	/* one for each listen section, or NULL */
 	struct event	**accepting;	/* one for each listener */
 	struct event	*retry;		/* when to accept again */
 	struct event	*sigterm;
@@ -94,8 +95,8 @@ below_limit(struct worker *w)
 static bool
 accept_clients(struct worker *w, size_t i, unsigned int count)
 {
-	size_t section = listeners_section(w->ls, i);
-	const struct conf_listen *l = &w->conf->listen[section];
+	const struct conf_listen *l =
+	    &w->conf->listen[listeners_section(w->ls, i)];
 	struct sockaddr_storage ss;
 	unsigned int n;
 	socklen_t len;
@@ -112,8 +113,8 @@ accept_clients(struct worker *w, size_t i, unsigned int count)
 		fd = accept4(listeners_fd(w->ls, i), (struct sockaddr *)&ss,
 		    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1) {
-			session_start(&w->env, l, w->tls[section], fd,
-			    (struct sockaddr *)&ss, len);
+			session_start(&w->env, l, fd, (struct sockaddr *)&ss,
+			    len);
 			continue;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -182,7 +183,9 @@ static void
 on_sigterm(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
-	struct timeval tv = { (time_t)w->conf->timeout.stop, 0 };
+	double stop = w->conf->timeout.stop;
+	struct timeval tv = { (time_t)stop,
+	    (suseconds_t)((stop - (double)(time_t)stop) * 1e6) };
 	size_t i;
 
 	(void)fd;
@@ -196,6 +199,8 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 	for (i = 0; i < listeners_count(w->ls); i++)
 		if (!accept_clients(w, i, 0))
 			break;
+	/* and those who come now are to hear it at once */
+	listeners_stop(w->ls);
 	sessions_hurry(&w->env);
 	(void)event_add(w->deadline, &tv);
 	on_ended(w);
@@ -251,41 +256,6 @@ unblock_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Reads certificates and keys, which may be for root's eyes only. */
-static bool
-load_tls(struct worker *w)
-{
-	const struct conf_listen *l;
-	const char *why;
-	size_t i;
-
-	w->tls = calloc(w->conf->nlisten, sizeof(struct ssl_ctx_st *));
-	if (w->tls == NULL)
-		return false;
-	for (i = 0; i < w->conf->nlisten; i++) {
-		l = &w->conf->listen[i];
-		if (l->certificate == NULL)
-			continue;
-		w->tls[i] = tls_server(l->certificate, l->key, l->client_ca,
-		    &why);
-		if (w->tls[i] == NULL) {
-			log_msg(LOG_ERR, "%s: TLS: %s", l->address, why);
-			return false;
-		}
-	}
-	return true;
-}
-
-static void
-free_tls(struct worker *w)
-{
-	size_t i;
-
-	for (i = 0; w->tls != NULL && i < w->conf->nlisten; i++)
-		tls_free(w->tls[i]);
-	free(w->tls);
-}
-
 static bool
 make_events(struct worker *w, struct accepter *accepters)
 {
@@ -325,33 +295,72 @@ free_events(struct worker *w)
 		event_free(w->sigterm);
 }
 
+/*
+ * The event loop.  Callbacks that make each other active must not keep it
+ * from looking at other clients and at the clock for long.
+ */
+static struct event_base *
+new_base(void)
+{
+	struct timeval most = { 0, 10000 };
+	struct event_config *ec;
+	struct event_base *base = NULL;
+
+	if ((ec = event_config_new()) == NULL)
+		return NULL;
+	if (event_config_set_max_dispatch_interval(ec, &most, 16, 0) == 0 &&
+	    event_config_set_flag(ec, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
+		base = event_base_new_with_config(ec);
+	event_config_free(ec);
+	return base;
+}
+
+/*
+ * A message of a megabyte comes and goes in large pieces: without this the
+ * memory is given back to the system and taken again for each.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 32 << 20);
+#endif
+}
+
 int
-worker_run(const struct conf *conf, const struct listeners *ls,
-    struct metrics *m, size_t i)
+worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
+    size_t i)
 {
 	struct worker w = { .conf = conf, .ls = ls, .metrics = m };
 	struct accepter *accepters;
 	int rc = EX_OSERR;
+	pid_t supervisor = getppid();
 
 	ignore_signals();
-	/* without its supervisor nobody would stop it */
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	keep_memory();
+	log_open(conf->syslog);
 	accepters = calloc(listeners_count(ls), sizeof(*accepters));
 	w.accepting = calloc(listeners_count(ls), sizeof(struct event *));
-	w.base = event_base_new();
+	w.base = new_base();
 	if (accepters == NULL || w.accepting == NULL || w.base == NULL)
 		goto done;
 	w.env.base = w.base;
 	w.env.conf = conf;
-	w.env.metrics = metrics_slot(m, i);
+	w.env.metrics = m;
+	w.env.slot = i;
 	w.env.ended = on_ended;
 	w.env.arg = &w;
 	/* workers begin with different backends */
 	w.env.next_backend = i;
 	LIST_INIT(&w.env.sessions);
-	if (!load_tls(&w) || drop_privileges(conf) == -1)
+	if (drop_privileges(conf) == -1)
 		goto done;
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);	/* setuid() cleared it */
+	/* without its supervisor nobody would stop it; not before setuid(),
+	   which clears it */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != supervisor)
+		goto done;
 	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
 	w.env.controllers = backends_new(w.base, conf->controller,
 	    conf->ncontroller);
@@ -370,7 +379,6 @@ done:
 	backends_free(w.env.controllers);
 	if (w.base != NULL)
 		event_base_free(w.base);
-	free_tls(&w);
 	free(w.accepting);
 	free(accepters);
 	return rc;

@@ -13,7 +13,7 @@
  * waits to be accepted, finishes it, and returns.  Returns an exit code.
  * All arguments belong to the caller and must stay.
  */
-int	worker_run(const struct conf *conf, const struct listeners *ls,
+int	worker_run(const struct conf *conf, struct listeners *ls,
 	    struct metrics *m, size_t i);
 
 #endif
