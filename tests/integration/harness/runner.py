@@ -4,8 +4,11 @@ import argparse
 import faulthandler
 import os
 import pathlib
+import re
 import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
 import unittest
@@ -94,9 +97,59 @@ def _alarm(*_):
 	raise GivenUp(f"not done after {PER_TEST} s")
 
 
+def _share(tests, part, parts):
+	"""The tests of part (of parts): whole classes, about as many for each."""
+	classes = {}
+	for test in tests:
+		classes.setdefault(unittest.util.strclass(type(test)), []).append(test)
+	shares = [[] for _ in range(parts)]
+	for _, some in sorted(classes.items(), key=lambda item: (-len(item[1]), item[0])):
+		min(shares, key=len).extend(some)
+	return sorted(shares[part], key=tests.index)
+
+
+def _relay(child, sums):
+	"""Print a child's output, a test's lines at a time; sums gets its counts."""
+	block = []
+	for line in child.stdout:
+		counts = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped\n", line)
+		if counts:
+			sums.append([int(n) for n in counts.groups()])
+			continue
+		if re.match(r"ok   |FAIL |skip |failed:", line):
+			print("".join(block), end="", flush=True)
+			block = []
+		block.append(line)
+	print("".join(block), end="", flush=True)
+
+
+def _in_parallel(jobs, names):
+	"""Run the tests in several processes; the exit code."""
+	sums, relays, children = [], [], []
+	for part in range(jobs):
+		child = subprocess.Popen([sys.executable, str(HERE / "run"), "--part", f"{part}/{jobs}", *names],
+		                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+		children.append(child)
+		relays.append(threading.Thread(target=_relay, args=(child, sums)))
+		relays[-1].start()
+	try:
+		for relay in relays:
+			relay.join()
+	except SystemExit:
+		for child in children:
+			child.terminate()
+		raise
+	broken = sum(child.wait() not in (0, 1) for child in children) + jobs - len(sums)
+	passed, failed, skipped = (sum(column) for column in zip(*sums)) if sums else (0, 0, 0)
+	print(f"{passed} passed, {failed + broken} failed, {skipped} skipped", flush=True)
+	return 1 if failed or broken or not passed + skipped else 0
+
+
 def main():
 	parser = argparse.ArgumentParser(prog="tests/integration/run", description=__doc__)
 	parser.add_argument("names", nargs="*", help="only tests with one of these texts in their name")
+	parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="run so many at once (2)")
+	parser.add_argument("--part", help=argparse.SUPPRESS)
 	parser.add_argument("--list", action="store_true", help="print the tests' names and end")
 	options = parser.parse_args()
 	sys.path.insert(0, str(HERE))
@@ -105,10 +158,14 @@ def main():
 	if options.list:
 		print("\n".join(t.id() for t in tests))
 		return 0
-	signal.signal(signal.SIGALRM, _alarm)
+	if options.part:
+		tests = _share(tests, *map(int, options.part.split("/")))
 	# A kill must end the servers too: atexit runs after SystemExit only.
 	for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
 		signal.signal(number, lambda *_: sys.exit(1))
+	if options.jobs > 1 and not options.part and len({type(test) for test in tests}) > 1:
+		return _in_parallel(options.jobs, options.names)
+	signal.signal(signal.SIGALRM, _alarm)
 	sizes = {}
 	for test in tests:
 		name = unittest.util.strclass(type(test))
@@ -127,4 +184,5 @@ def main():
 	if result.bad:
 		print("failed:\n" + "\n".join(f"    {name}" for name in dict.fromkeys(result.bad)))
 	print(f"{result.passed} passed, {result.failed} failed, {result.skips} skipped", flush=True)
-	return 1 if result.failed or not (result.passed or result.skips) else 0
+	# A part may be empty; all of them together may not.
+	return 1 if result.failed or not (result.passed or result.skips or options.part) else 0
