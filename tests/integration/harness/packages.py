@@ -26,6 +26,7 @@ GROUPS = {
 	"exim": (["exim4-daemon-heavy"], "usr/sbin/exim4"),
 	"rspamd": (["rspamd"], "usr/bin/rspamd"),
 	"spamc": (["spamc"], "usr/bin/spamc"),
+	"spamd": (["spamd"], "usr/sbin/spamd"),
 	"redis": (["redis-server"], "usr/bin/redis-server"),
 	"wrappers": (["libnss-wrapper", "libresolv-wrapper"], None),
 	"postfix": (["postfix", "postfix-pcre"], "usr/sbin/postfix"),

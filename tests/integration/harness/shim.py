@@ -13,7 +13,8 @@ from . import client, packages, process
 
 # What AddressSanitizer, UBSan, LeakSanitizer and valgrind print about faults.
 TROUBLE = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehavior|"
-                     r"==\d+== (?:ERROR SUMMARY: [1-9]|Invalid |Conditional jump|Syscall param|.*definitely lost: [1-9])")
+                     r"==\d+== .*(?:ERROR SUMMARY: [1-9]|Invalid |uninitialised|definitely lost in|points to|"
+                     r"Mismatched|overlap|Process terminating)")
 
 
 def binary():
