@@ -17,6 +17,7 @@
 
 #include "exchange.h"
 #include "stream.h"
+#include "timer.h"
 
 enum phase {
 	PHASE_CONNECT,		/* names and TLS too */
@@ -80,16 +81,6 @@ phase_key(enum phase p)
 	return keys[p];
 }
 
-static void
-arm(struct exchange *x, double seconds)
-{
-	struct timeval tv;
-
-	tv.tv_sec = (time_t)seconds;
-	tv.tv_usec = (suseconds_t)((seconds - (double)tv.tv_sec) * 1e6);
-	(void)event_add(x->timer, &tv);
-}
-
 /* Adds the time since the last call to the phase that goes on. */
 static void
 account(struct exchange *x)
@@ -109,7 +100,7 @@ enter(struct exchange *x, enum phase p)
 	account(x);
 	x->phase = p;
 	if (p != PHASE_OVER)
-		arm(x, phase_limit(x));
+		timer_arm(x->timer, phase_limit(x));
 }
 
 /* The end: tells the owner, who may free X. */
@@ -328,7 +319,7 @@ static void
 begin(struct exchange *x)
 {
 	x->begun = true;
-	arm(x, x->timeout->connect);
+	timer_arm(x->timer, x->timeout->connect);
 	switch (backend_resolve(x->backend, on_addresses, x, &x->lookup)) {
 	case 1:
 		next_address(x);

@@ -121,17 +121,6 @@ shown(double score)
 	return score < -OUTCOME_SCORE_MAX ? -OUTCOME_SCORE_MAX : score;
 }
 
-/* Is S a header's name (RFC 5322, 3.6.8)? */
-static bool
-is_header_name(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if (*s <= ' ' || *s >= 0x7f || *s == ':' || *s == '[' ||
-		    *s == ']')
-			return false;
-	return true;
-}
-
 static void
 milter(struct report *r, const struct verdict *v)
 {
@@ -142,8 +131,6 @@ milter(struct report *r, const struct verdict *v)
 		r->limit = r->out->len - r->start + MILTER_MAX;
 	for (i = 0; i < v->nmilter; i++) {
 		m = &v->milter[i];
-		if (!is_header_name(m->name))
-			continue;
 		at = begin_line(r);
 		text_printf(r->out, "X-Milter-%s: %s",
 		    m->value != NULL ? "Add" : "Del", m->name);

@@ -356,16 +356,6 @@ piece(struct rewrite *rw, bool ours, size_t offset, size_t end)
 	p->len = end - offset;
 }
 
-/* Is S a header's name (RFC 5322, 3.6.8)? */
-static bool
-is_header_name(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if (*s <= ' ' || *s >= 0x7f || *s == ':')
-			return false;
-	return true;
-}
-
 /*
  * rspamd's headers to add: those of position INDEX; those without one, or
  * with one behind the last field, for INDEX 0.
@@ -380,7 +370,7 @@ add_milter(struct rewrite *rw, const struct head *h, const struct verdict *v,
 
 	for (i = 0; v != NULL && i < v->nmilter; i++) {
 		m = &v->milter[i];
-		if (m->value == NULL || !is_header_name(m->name))
+		if (m->value == NULL)
 			continue;
 		if (index > 0)
 			here = m->index > 0 && (size_t)m->index == index;

@@ -23,6 +23,7 @@
 #include "spamd_request.h"
 #include "stream.h"
 #include "tell.h"
+#include "timer.h"
 #include "tls.h"
 
 /* A client that has its reply is given so long to close, in seconds. */
@@ -101,16 +102,6 @@ note_time(struct session *s, enum moment m)
 {
 	if (!is_set(&s->at[m]))
 		(void)clock_gettime(CLOCK_MONOTONIC, &s->at[m]);
-}
-
-static void
-arm(struct event *ev, double t)
-{
-	struct timeval tv;
-
-	tv.tv_sec = (time_t)t;
-	tv.tv_usec = (suseconds_t)((t - (double)tv.tv_sec) * 1e6);
-	(void)event_add(ev, &tv);
 }
 
 static void
@@ -222,7 +213,7 @@ replied(struct session *s)
 		return;
 	}
 	/* one that is still writing its message reads the reply after that */
-	arm(s->timer, s->whole ? LINGER : s->env->conf->timeout.client);
+	timer_arm(s->timer, s->whole ? LINGER : s->env->conf->timeout.client);
 }
 
 /* Writes the reply of the outcome, in one piece. */
@@ -238,7 +229,7 @@ reply(struct session *s)
 	exchange_free(s->exchange);
 	s->exchange = NULL;
 	s->state = STATE_REPLY;
-	arm(s->timer, s->env->conf->timeout.reply);
+	timer_arm(s->timer, s->env->conf->timeout.reply);
 	a.rewrite.headers = s->listen->rewrite_headers;
 	a.rewrite.report = s->listen->rewrite_report;
 	a.rewrite.scanner = s->scanner[0] != '\0' ? s->scanner : NULL;
@@ -558,7 +549,7 @@ take_head(struct session *s, bool eom)
 	while (pr == SPAMD_MORE && evbuffer_get_length(in) > 0 &&
 	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
 		if (!s->any)
-			arm(s->timer, s->env->conf->timeout.client);
+			timer_arm(s->timer, s->env->conf->timeout.client);
 		s->any = true;
 		pr = spamd_request_feed(s->request, v.iov_base, v.iov_len,
 		    false, &used);
@@ -754,8 +745,8 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	}
 	if (stream_start(s->stream, false) == -1)
 		goto fail_session;
-	arm(s->timer, env->conf->timeout.client);
-	arm(s->total, env->conf->timeout.request);
+	timer_arm(s->timer, env->conf->timeout.client);
+	timer_arm(s->total, env->conf->timeout.request);
 	metrics_opened(env->metrics, env->slot);
 	LIST_INSERT_HEAD(&env->sessions, s, entry);
 	return;
@@ -772,7 +763,7 @@ sessions_hurry(struct session_env *env)
 
 	LIST_FOREACH(s, &env->sessions, entry)
 		if (!s->any)
-			arm(s->timer, HURRY);
+			timer_arm(s->timer, HURRY);
 }
 
 size_t

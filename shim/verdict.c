@@ -159,6 +159,21 @@ is_index(const cJSON *n)
 	    n->valuedouble < 1e6;
 }
 
+/*
+ * Is S a header's name (RFC 5322, 3.6.8)?  Without brackets: those mark a
+ * position in the report.
+ */
+static bool
+is_header_name(const char *s)
+{
+	const char *p;
+
+	for (p = s; *p > ' ' && *p < 0x7f && *p != ':' && *p != '[' &&
+	    *p != ']'; p++)
+		continue;
+	return *p == '\0' && p != s;
+}
+
 static void
 add_milter(struct verdict *v, const char *name, const char *value, int index)
 {
@@ -167,7 +182,7 @@ add_milter(struct verdict *v, const char *name, const char *value, int index)
 	if (name == NULL || *name == '\0')
 		return;
 	v->milter_seen++;
-	if (v->nmilter == VERDICT_MILTER_MAX)
+	if (v->nmilter == VERDICT_MILTER_MAX || !is_header_name(name))
 		return;
 	m = &v->milter[v->nmilter++];
 	m->name = name;

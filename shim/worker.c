@@ -20,6 +20,7 @@
 #include "backend.h"
 #include "log.h"
 #include "session.h"
+#include "timer.h"
 #include "worker.h"
 
 /* So many clients are accepted before others get their turn. */
@@ -183,9 +184,6 @@ static void
 on_sigterm(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
-	double stop = w->conf->timeout.stop;
-	struct timeval tv = { (time_t)stop,
-	    (suseconds_t)((stop - (double)(time_t)stop) * 1e6) };
 	size_t i;
 
 	(void)fd;
@@ -202,7 +200,7 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 	/* and those who come now are to hear it at once */
 	listeners_stop(w->ls);
 	sessions_hurry(&w->env);
-	(void)event_add(w->deadline, &tv);
+	timer_arm(w->deadline, w->conf->timeout.stop);
 	on_ended(w);
 }
 

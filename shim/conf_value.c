@@ -1,0 +1,151 @@
+#include "config.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf_value.h"
+
+/* libconfuse's error function has no argument of ours. */
+static void (*say_line)(const char *);
+static bool is_faulty;
+
+void
+conf_begin(void (*say)(const char *))
+{
+	say_line = say;
+	is_faulty = false;
+}
+
+bool
+conf_faulty(void)
+{
+	return is_faulty;
+}
+
+void
+conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char what[512], line[768];
+
+	is_faulty = true;
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	if (cfg != NULL && cfg->filename != NULL && cfg->line > 0)
+		(void)snprintf(line, sizeof(line), "%s:%d: %s", cfg->filename,
+		    cfg->line, what);
+	else
+		(void)snprintf(line, sizeof(line), "%s", what);
+	say_line(line);
+}
+
+void
+conf_bad(const char *where, const char *fmt, ...)
+{
+	char what[512], line[768];
+	va_list ap;
+
+	is_faulty = true;
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	(void)snprintf(line, sizeof(line), "%s: %s", where, what);
+	say_line(line);
+}
+
+bool
+conf_fits_unix(const char *path)
+{
+	return *path == '/' &&
+	    strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
+char *
+conf_copy(const char *s)
+{
+	char *p;
+
+	if (s == NULL || *s == '\0')
+		return NULL;
+	if ((p = strdup(s)) == NULL)
+		conf_bad("configuration", "out of memory");
+	return p;
+}
+
+uint64_t
+conf_size(const char *s)
+{
+	unsigned int shift = 0;
+	uint64_t v = 0;
+	size_t n;
+
+	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 12; n++)
+		v = v * 10 + (uint64_t)(s[n] - '0');
+	if (n == 0)
+		return 0;
+	switch (s[n]) {
+	case 'G': case 'g':
+		shift += 10;	/* FALLTHROUGH */
+	case 'M': case 'm':
+		shift += 10;	/* FALLTHROUGH */
+	case 'K': case 'k':
+		shift += 10;
+		n++;
+	}
+	return s[n] == '\0' && v <= UINT64_MAX >> shift ? v << shift : 0;
+}
+
+int
+conf_choice(const char *where, const char *key, const char *s,
+    const char *const *names, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(s, names[i]) == 0)
+			return i;
+	conf_bad(where, "%s = \"%s\" is not known; one of: %s, %s%s%s", key, s,
+	    names[0], names[1], n > 2 ? ", " : "", n > 2 ? names[2] : "");
+	return -1;
+}
+
+void
+conf_readable(const char *where, const char *key, const char *file)
+{
+	if (file != NULL && access(file, R_OK) == -1)
+		conf_bad(where, "%s %s cannot be read: %s", key, file,
+		    strerror(errno));
+}
+
+bool
+conf_host_port(const char *s, char **host, char **port)
+{
+	const char *colon = strrchr(s, ':'), *end = colon;
+	const char *start = s;
+	long n;
+	char *rest;
+
+	if (colon == NULL || colon == s || colon[1] == '\0')
+		return false;
+	if (*s == '[') {
+		start++;
+		end--;
+		if (*end != ']')
+			return false;
+	} else if (memchr(s, ':', (size_t)(colon - s)) != NULL)
+		return false;		/* IPv6 goes in brackets */
+	n = strtol(colon + 1, &rest, 10);
+	if (colon[1] < '0' || colon[1] > '9' || *rest != '\0' || n < 1 ||
+	    n > 65535 || end == start)
+		return false;
+	if (host != NULL) {
+		*host = strndup(start, (size_t)(end - start));
+		*port = conf_copy(colon + 1);
+	}
+	return true;
+}

@@ -1,0 +1,12 @@
+/*
+ * timer: deadlines in seconds.
+ */
+#ifndef TIMER_H_
+#define TIMER_H_
+
+struct event;
+
+/* EV, a timer, is to fire in SECONDS; an earlier setting is forgotten. */
+void	timer_arm(struct event *ev, double seconds);
+
+#endif
