@@ -57,11 +57,13 @@ typedef struct recipient_item {
 
 extern volatile BOOL sigalrm_seen;
 
-extern void	 debug_printf(const char *, ...);
+extern void	 debug_printf(const char *, ...)
+		    __attribute__((format(printf, 1, 2)));
 extern int	 host_find_byname(host_item *, uschar *, int, uschar **, BOOL);
 extern int	 ip_connect(int, int, uschar *, int, int);
 extern int	 ip_socket(int, int);
-extern void	 log_write(unsigned int, int, const char *, ...);
+extern void	 log_write(unsigned int, int, const char *, ...)
+		    __attribute__((format(printf, 3, 4)));
 extern int	 random_number(int);
 extern int	 readconf_readtime(uschar *, int, BOOL);
 extern void	*store_get(size_t);
