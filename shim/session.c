@@ -15,10 +15,9 @@
 
 #include "account.h"
 #include "answer.h"
-#include "exchange.h"
 #include "log.h"
 #include "message.h"
-#include "rspamd_request.h"
+#include "scan.h"
 #include "session.h"
 #include "spamd_request.h"
 #include "stream.h"
@@ -68,20 +67,11 @@ struct session {
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
 
-	struct exchange	*exchange;
-	struct backend	*backend;
-	size_t		 first;		/* the backend that was tried first */
-	size_t		 tries;
-	bool		 resent;	/* after a rspamd had the message and failed */
-	struct tell	*tell;		/* instead of an exchange, for TELL */
-
-	struct verdict	*verdict;
-	char		 scanner[64];	/* rspamd's name and version */
+	struct scan	*scan;		/* kept for the reply */
+	struct tell	*tell;		/* instead of a scan, for TELL */
 	struct outcome	 outcome;
 	struct account	 account;	/* its line in the log */
 };
-
-static void scan(struct session *);
 
 static bool
 is_set(const struct timespec *t)
@@ -104,6 +94,30 @@ note_time(struct session *s, enum moment m)
 		(void)clock_gettime(CLOCK_MONOTONIC, &s->at[m]);
 }
 
+/* What the log says of the scan. */
+static void
+note_scan(struct session *s)
+{
+	struct exchange_times t = scan_times(s->scan);
+
+	s->account.backend = scan_backend(s->scan);
+	s->account.left = scan_left(s->scan);
+	s->account.times.connect = t.connect;
+	s->account.times.send = t.send;
+	s->account.times.wait = t.wait;
+	s->account.times.receive = t.receive;
+}
+
+/* The reply does not wait for the scan. */
+static void
+cancel_scan(struct session *s)
+{
+	if (s->scan != NULL)
+		note_scan(s);
+	scan_free(s->scan);
+	s->scan = NULL;
+}
+
 static void
 write_account(struct session *s, enum account_ending ending)
 {
@@ -117,7 +131,8 @@ write_account(struct session *s, enum account_ending ending)
 	a->envelope = s->envelope;
 	if (a->size == 0)
 		a->size = message_received(s->message);
-	a->backend = s->backend != NULL ? backend_name(s->backend) : NULL;
+	if (s->scan != NULL)
+		note_scan(s);
 	a->outcome = is_set(&s->at[AT_OUTCOME]) ? &s->outcome : NULL;
 	a->ending = ending;
 	a->gone_why = s->late != NULL ? s->late : stream_error(s->stream);
@@ -150,9 +165,8 @@ count(struct session *s, enum account_ending ending)
 static void
 destroy(struct session *s)
 {
-	exchange_free(s->exchange);
+	scan_free(s->scan);
 	tell_free(s->tell);
-	verdict_free(s->verdict);
 	envelope_free(s->exim);
 	message_free(s->message);
 	spamd_request_free(s->request);
@@ -164,26 +178,12 @@ destroy(struct session *s)
 	free(s);
 }
 
-/* The times of the exchange, for the log. */
-static void
-note_exchange(struct session *s)
-{
-	struct exchange_times t = exchange_times(s->exchange);
-
-	s->account.times.connect = t.connect;
-	s->account.times.send = t.send;
-	s->account.times.wait = t.wait;
-	s->account.times.receive = t.receive;
-}
-
 /* The one end of a session. */
 static void
 end(struct session *s, enum account_ending ending)
 {
 	struct session_env *env = s->env;
 
-	if (s->exchange != NULL)
-		note_exchange(s);
 	if (s->state == STATE_LINGER && ending == ACCOUNT_GONE)
 		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
 		    ACCOUNT_REPLIED;
@@ -222,17 +222,18 @@ reply(struct session *s)
 {
 	struct evbuffer *out = stream_output(s->stream);
 	struct answer a = { .request = s->request, .outcome = &s->outcome,
-	    .verdict = s->verdict, .tell = s->tell, .message = s->message };
+	    .tell = s->tell, .message = s->message };
 	int rc;
 
 	note_time(s, AT_OUTCOME);
-	exchange_free(s->exchange);
-	s->exchange = NULL;
 	s->state = STATE_REPLY;
 	timer_arm(s->timer, s->env->conf->timeout.reply);
 	a.rewrite.headers = s->listen->rewrite_headers;
 	a.rewrite.report = s->listen->rewrite_report;
-	a.rewrite.scanner = s->scanner[0] != '\0' ? s->scanner : NULL;
+	if (s->scan != NULL && s->outcome.kind == OUTCOME_VERDICT) {
+		a.verdict = scan_verdict(s->scan);
+		a.rewrite.scanner = scan_scanner(s->scan);
+	}
 	rc = answer_write(out, &a);
 	tell_free(s->tell);
 	s->tell = NULL;
@@ -277,117 +278,28 @@ too_large(struct session *s)
 	reply(s);
 }
 
-/* rspamd has answered with an HTTP response. */
 static void
-judge(struct session *s)
-{
-	struct http_response *h = exchange_response(s->exchange);
-	int status = http_response_status(h);
-	char error[120], why[sizeof(s->outcome.reason)];
-	const char *body;
-	bool told;
-	size_t len;
-
-	body = http_response_body(h, &len);
-	(void)snprintf(s->scanner, sizeof(s->scanner), "%s",
-	    http_response_server(h));
-	if (status == 200) {
-		s->verdict = verdict_parse(body, len, error, sizeof(error));
-		if (s->verdict != NULL) {
-			outcome_verdict(&s->outcome, s->verdict,
-			    &s->listen->policy);
-			reply(s);
-			return;
-		}
-		told = verdict_error(body, len, error, sizeof(error));
-		(void)snprintf(why, sizeof(why), "%s: %s",
-		    backend_name(s->backend), error);
-		fail(s, told ? FAILURE_RSPAMD : FAILURE_UNREADABLE, why);
-		return;
-	}
-	told = verdict_error(body, len, error, sizeof(error));
-	(void)snprintf(why, sizeof(why), "%s: HTTP status %d%s%s",
-	    backend_name(s->backend), status, told ? ": " : "",
-	    told ? error : "");
-	fail(s, FAILURE_RSPAMD, why);
-}
-
-/*
- * May another rspamd have the message, which is still here?  Those that
- * cannot be reached do no harm; but a message that one has taken and failed
- * over is offered once more only: it could be its fault.
- */
-static bool
-may_try_another(struct session *s, enum failure f)
-{
-	if (s->tries >= backends_count(s->env->backends) || s->resent)
-		return false;
-	s->resent = exchange_connected(s->exchange);
-	return f == FAILURE_UNREACHABLE ||
-	    (f == FAILURE_TIMEOUT && !s->resent);
-}
-
-static void
-on_exchange(struct exchange *x, void *arg)
+on_scan(struct scan *scan, void *arg)
 {
 	struct session *s = arg;
-	enum failure f = exchange_failure(x);
 
-	note_exchange(s);
-	if (f == FAILURE_NONE)
-		judge(s);
-	else if (may_try_another(s, f)) {
-		log_msg(LOG_WARNING, "client=%s %s; trying the next backend",
-		    s->peer, exchange_reason(x));
-		exchange_free(x);
-		s->exchange = NULL;
-		scan(s);
-	} else
-		fail(s, f, exchange_reason(x));
+	s->outcome = *scan_outcome(scan);
+	reply(s);
 }
 
-/* Which name SPAMC's User: header is, if any. */
+/* Sends the message to rspamd. */
 static void
-set_user(const struct session *s, struct rspamd_request *rq)
-{
-	const struct conf_listen *l = s->listen;
-	const struct envelope *e = s->envelope;
-	bool authenticated = e != NULL && e->authenticated;
-
-	rq->deliver_to = s->request->deliver_to;
-	if (l->spamc_user == CONF_USER_DELIVER_TO && s->request->user != NULL)
-		rq->deliver_to = s->request->user;
-	/* the name is believed where Exim says that there was a login */
-	if (l->spamc_user == CONF_USER_AUTHENTICATED &&
-	    (authenticated || l->envelope == CONF_ENVELOPE_NONE))
-		rq->user = s->request->user;
-	if (rq->user == NULL && authenticated && e->user == NULL)
-		rq->user = l->unnamed_user;
-}
-
-/* Sends the message to the backend whose turn it is. */
-static void
-scan(struct session *s)
+start_scan(struct session *s)
 {
 	struct session_env *env = s->env;
-	struct rspamd_request rq = { .length = message_size(s->message),
-	    .envelope = s->envelope };
-	struct text head;
+	struct scan_job job = { .conf = env->conf, .listen = s->listen,
+	    .backends = env->backends, .first = env->next_backend++,
+	    .request = s->request, .envelope = s->envelope,
+	    .body = message_body(s->message), .peer = s->peer };
 
 	s->state = STATE_SCAN;
-	if (s->tries == 0)
-		s->first = env->next_backend++;
-	s->backend = backends_get(env->backends,
-	    (s->first + s->tries++) % backends_count(env->backends));
-	rq.host = backend_host(s->backend);
-	set_user(s, &rq);
-	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
-	if (rspamd_request_head(&head, &rq, &s->account.left) == 0)
-		s->exchange = exchange_new(env->base, s->backend,
-		    &env->conf->timeout, &head, message_body(s->message),
-		    on_exchange, s);
-	text_free(&head);
-	if (s->exchange == NULL)
+	s->scan = scan_new(env->base, &job, on_scan, s);
+	if (s->scan == NULL)
 		fail(s, FAILURE_INTERNAL, "out of memory");
 }
 
@@ -472,7 +384,7 @@ message_complete(struct session *s)
 	else if (s->request->command == SPAMD_TELL)
 		tell(s);
 	else
-		scan(s);
+		start_scan(s);
 }
 
 /* EOM: the client has half-closed. */
@@ -657,9 +569,7 @@ expired(struct session *s, const char *key, double t)
 	case STATE_SCAN:
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, waiting "
 		    "for %s", key, t, s->tell != NULL ? tell_backend(s->tell) :
-		    backend_name(s->backend));
-		if (s->exchange != NULL)
-			note_exchange(s);
+		    scan_backend(s->scan));
 		break;
 	case STATE_REPLY:
 		s->late = "timeout_reply is over: it did not take its reply";
@@ -669,6 +579,7 @@ expired(struct session *s, const char *key, double t)
 		return;
 	}
 	note_time(s, AT_MESSAGE);
+	cancel_scan(s);
 	fail(s, FAILURE_TIMEOUT, why);
 }
 
@@ -776,8 +687,10 @@ sessions_abort(struct session_env *env)
 		n += s->any && s->state != STATE_LINGER;
 		s->late = "timeout_stop is over";
 		/* an error, if it goes out at once: no reply is no verdict */
-		if (s->any && s->state < STATE_REPLY)
+		if (s->any && s->state < STATE_REPLY) {
+			cancel_scan(s);
 			fail(s, FAILURE_TIMEOUT, s->late);
+		}
 		if (LIST_FIRST(&env->sessions) == s)
 			end(s, ACCOUNT_GONE);
 	}
