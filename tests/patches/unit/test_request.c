@@ -64,6 +64,7 @@ END_TEST
 START_TEST(many_recipients)
 {
 	enum { MANY = 100000 };
+	const char *line = "Rcpt: <somebody-with-a-name@host.example>\r\n";
 	recipient_item *rcpt = calloc(MANY, sizeof(*rcpt));
 	spam_request q = { .sender = US "s@x", .recipients = rcpt,
 	    .recipients_count = MANY };
@@ -76,8 +77,9 @@ START_TEST(many_recipients)
 		rcpt[i].address = US "somebody-with-a-name@host.example";
 	head = spam_request_head(&q, &size);
 	ck_assert_uint_eq(size, strlen(CCS head));
-	for (p = head; (p = US strstr(CCS p, "Rcpt: <")) != NULL; p++)
-		n++;
+	for (p = head; *p != '\0'; p++)
+		if (*p == '\n' && strncmp(CCS p + 1, line, strlen(line)) == 0)
+			n++;
 	ck_assert_uint_eq(n, MANY);
 	free(head);
 	free(rcpt);
