@@ -26,6 +26,7 @@ RUN_ID = f"{os.getpid()}-{int(time.time())}"
 PATIENCE = float(os.environ.get("PATIENCE", "120"))			# seconds until something awaited counts as never
 
 _reserved = []
+_temp_dirs = []
 
 
 def server_ids():
@@ -46,6 +47,7 @@ def run_as(root=False):
 def temp_dir(prefix):
 	"""A new folder that the servers' user owns and others may pass through."""
 	path = pathlib.Path(tempfile.mkdtemp(prefix=f"exim-rspamd-{prefix}-"))
+	_temp_dirs.append(path)
 	path.chmod(0o755)
 	os.chown(path, *server_ids())
 	return path
@@ -266,3 +268,9 @@ def left_behind():
 
 def remove(folder):
 	shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_all():
+	"""Remove every temporary folder of this run."""
+	for path in _temp_dirs:
+		remove(path)

@@ -1,6 +1,7 @@
 """Finds and runs the integration tests; a line for each, counts at the end."""
 
 import argparse
+import contextlib
 import faulthandler
 import os
 import pathlib
@@ -16,7 +17,10 @@ import unittest
 from . import case, process
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
-PER_TEST = 600		# seconds after which a test is given up
+PER_TEST = 300		# seconds after which a test is given up
+
+
+_children = []		# the processes of a run in parallel
 
 
 class GivenUp(Exception):
@@ -97,6 +101,25 @@ def _alarm(*_):
 	raise GivenUp(f"not done after {PER_TEST} s")
 
 
+def _break_off(number, _frame):
+	"""A signal ends the run, and all that it has started, at once.
+
+	No exception would do: unittest takes them all for a test's failure.
+	"""
+	for child in _children:
+		child.terminate()
+	for child in _children:
+		child.wait()
+	for party in case.active:
+		with contextlib.suppress(Exception):
+			party.kill()
+	for pid, _ in process.left_behind():
+		with contextlib.suppress(ProcessLookupError):
+			os.kill(pid, signal.SIGKILL)
+	process.remove_all()
+	os._exit(128 + number)
+
+
 def _share(tests, part, parts):
 	"""The tests of part (of parts): whole classes, about as many for each."""
 	classes = {}
@@ -125,21 +148,16 @@ def _relay(child, sums):
 
 def _in_parallel(jobs, names):
 	"""Run the tests in several processes; the exit code."""
-	sums, relays, children = [], [], []
+	sums, relays = [], []
 	for part in range(jobs):
 		child = subprocess.Popen([sys.executable, str(HERE / "run"), "--part", f"{part}/{jobs}", *names],
 		                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
-		children.append(child)
+		_children.append(child)
 		relays.append(threading.Thread(target=_relay, args=(child, sums)))
 		relays[-1].start()
-	try:
-		for relay in relays:
-			relay.join()
-	except SystemExit:
-		for child in children:
-			child.terminate()
-		raise
-	broken = sum(child.wait() not in (0, 1) for child in children) + jobs - len(sums)
+	for relay in relays:
+		relay.join()
+	broken = sum(child.wait() not in (0, 1) for child in _children) + jobs - len(sums)
 	passed, failed, skipped = (sum(column) for column in zip(*sums)) if sums else (0, 0, 0)
 	print(f"{passed} passed, {failed + broken} failed, {skipped} skipped", flush=True)
 	return 1 if failed or broken or not passed + skipped else 0
@@ -160,9 +178,8 @@ def main():
 		return 0
 	if options.part:
 		tests = _share(tests, *map(int, options.part.split("/")))
-	# A kill must end the servers too: atexit runs after SystemExit only.
 	for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-		signal.signal(number, lambda *_: sys.exit(1))
+		signal.signal(number, _break_off)
 	if options.jobs > 1 and not options.part and len({type(test) for test in tests}) > 1:
 		return _in_parallel(options.jobs, options.names)
 	signal.signal(signal.SIGALRM, _alarm)
