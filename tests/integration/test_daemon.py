@@ -131,7 +131,7 @@ class Sockets(Case):
 		for mode in ("0600", "0660", "0666"):
 			path = folder / mode
 			shim = self.shim(config=f'listen "unix:{path}" {{ mode = "{mode}" }}\n')
-			shim.start(ready=path.exists)
+			shim.start(ready=lambda: "listening on" in shim.log())
 			self.assertEqual(stat.S_IMODE(path.stat().st_mode), int(mode, 8))
 
 	def test_stale_socket_is_replaced(self):
