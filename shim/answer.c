@@ -26,12 +26,10 @@ rewrite_head(const struct answer *a, struct rewrite *rw)
 	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
 		len = all < window ? all : window;
 		if (rewrite_message(rw, (char *)evbuffer_pullup(body,
-		    (ev_ssize_t)len), len, a->outcome, a->verdict,
-		    &a->rewrite) == -1)
+		    (ev_ssize_t)len), len, len == all, a->outcome,
+		    a->verdict, &a->rewrite) == -1)
 			return -1;
-		/* did the head end before the window did? */
-		if (rw->head_end < len || len == all ||
-		    window == REWRITE_WINDOW)
+		if (!rw->more || window == REWRITE_WINDOW)
 			return 0;
 		rewrite_free(rw);
 	}

@@ -19,6 +19,8 @@
 #define RSPAMC_STARS	32
 /* Header fields that are looked at; those behind them stay. */
 #define FIELDS_MAX	4096
+/* A line of mail, without its end (RFC 5322, 2.1.1). */
+#define MAIL_LINE_MAX	998
 
 /* One header field of the message, its continuation lines included. */
 struct field {
@@ -30,6 +32,8 @@ struct field {
 struct head {
 	const char	*buf;
 	size_t		 len;
+	bool		 whole;		/* the message has no more bytes */
+	bool		 more;		/* the head is not seen to its end */
 	size_t		 from_end;	/* behind an mbox From_ line, else 0 */
 	struct field	*fields;
 	size_t		 n;
@@ -73,39 +77,87 @@ name_length(const struct head *h, size_t at, size_t end)
 }
 
 static bool
-read_head(struct head *h)
+is_blank(char c)
 {
-	size_t at, end;
-	struct field *f;
+	return c == ' ' || c == '\t';
+}
+
+/* Reads what stands before the fields, and which line ends there are. */
+static void
+read_first_line(struct head *h)
+{
+	size_t end = line_end(h, 0);
 
 	h->eol = "\n";
-	end = line_end(h, 0);
 	if (end >= 2 && h->buf[end - 1] == '\n' && h->buf[end - 2] == '\r')
 		h->eol = "\r\n";
 	if (h->len >= 5 && memcmp(h->buf, "From ", 5) == 0 &&
 	    h->buf[end - 1] == '\n')
 		h->from_end = end;
+	h->fields_end = h->end = h->from_end;
+}
+
+/* Takes the line from AT to END as part of the head; false if it is not. */
+static bool
+read_line(struct head *h, size_t at, size_t end)
+{
+	struct field *f = h->n > 0 ? &h->fields[h->n - 1] : NULL;
+	size_t n;
+
+	if (is_blank(h->buf[at]) && f != NULL) {
+		/* it may belong to a field that is not looked at */
+		if (f->end == at)
+			f->end = h->fields_end = end;
+		return true;
+	}
+	if ((n = name_length(h, at, end)) == 0)
+		return false;	/* the body, without an empty line */
+	if (h->n < FIELDS_MAX) {
+		f = &h->fields[h->n++];
+		f->start = at;
+		f->end = h->fields_end = end;
+		f->name_len = n;
+	}
+	return true;
+}
+
+/*
+ * More of the message is to come, and what was seen of it ends in the head:
+ * in the line that starts at AT.  If that may continue the last field, this
+ * one is not known.
+ */
+static void
+leave_unfinished(struct head *h, size_t at)
+{
+	h->more = true;
+	if (h->n > 0 && h->fields[h->n - 1].end == at &&
+	    (at == h->len || is_blank(h->buf[at])))
+		h->fields_end = h->fields[--h->n].start;
+	h->end = h->fields_end;
+}
+
+static bool
+read_head(struct head *h)
+{
+	size_t at, end;
+
+	read_first_line(h);
 	if ((h->fields = calloc(FIELDS_MAX, sizeof(*h->fields))) == NULL)
 		return false;
-	h->fields_end = h->end = h->from_end;
 	for (at = h->from_end; at < h->len; at = end) {
 		end = line_end(h, at);
+		if (!h->whole && h->buf[end - 1] != '\n')
+			break;
 		if (is_blank_line(h, at, end)) {
 			h->end = end;
-			break;
+			return true;
 		}
-		f = h->n > 0 ? &h->fields[h->n - 1] : NULL;
-		if (f != NULL && (h->buf[at] == ' ' || h->buf[at] == '\t'))
-			f->end = end;
-		else if (h->n < FIELDS_MAX && name_length(h, at, end) > 0) {
-			f = &h->fields[h->n++];
-			f->start = at;
-			f->end = end;
-			f->name_len = name_length(h, at, end);
-		} else
-			break;		/* the body, without an empty line */
-		h->fields_end = h->end = end;
+		if (!read_line(h, at, end))
+			return true;
+		h->end = end;
 	}
+	if (!h->whole)
+		leave_unfinished(h, at);
 	return true;
 }
 
@@ -147,7 +199,7 @@ remove_named(struct head *h, const char *name, int index)
 		if (!is_named(h, &h->fields[k], name))
 			continue;
 		seen++;
-		if (index == 0 || seen == abs(index))
+		if (index == 0 || (index < 0 ? -seen : seen) == index)
 			h->fields[k].removed = true;
 	}
 }
@@ -155,39 +207,85 @@ remove_named(struct head *h, const char *name, int index)
 /* ---- what comes ---- */
 
 /*
- * Appends VALUE, which may be folded: each of its lines but the first
- * becomes a continuation line, blank ones are left out, and what is no text
+ * How many of the bytes at P, more than ROOM, go into a line of ROOM bytes:
+ * those before a blank, if there is one; never half a character.
+ */
+static size_t
+fold_at(const char *p, size_t room)
+{
+	size_t n = room;
+
+	while (n > 0 && !is_blank(p[n]))
+		n--;
+	while (n > 0 && is_blank(p[n - 1]))
+		n--;
+	if (n > 0)
+		return n;
+	for (n = room; n > room - 3 && ((unsigned char)p[n] & 0xc0) == 0x80;)
+		n--;
+	return n;
+}
+
+/*
+ * Appends the N bytes at P: if FIRST, to a field's first line, of which
+ * COLUMN bytes are there; else as lines that continue it.  What is no text
  * becomes '?'.
  */
 static void
-put_folded(struct text *t, const char *value, const char *eol)
+put_line(struct text *t, const char *p, size_t n, bool first, size_t column,
+    const char *eol)
 {
-	size_t n;
-	bool first = true;
+	size_t part;
 
+	for (;; p += part, n -= part) {
+		if (!first) {
+			while (n > 0 && is_blank(*p))
+				p++, n--;
+			if (n == 0)
+				return;
+			text_printf(t, "%s\t", eol);
+			column = 1;
+		}
+		part = n <= MAIL_LINE_MAX - column ? n :
+		    fold_at(p, MAIL_LINE_MAX - column);
+		(void)text_clean(t, p, part, part);
+		first = false;
+	}
+}
+
+/*
+ * Appends "NAME: VALUE".  VALUE may be folded: each of its lines but the
+ * first becomes a continuation line, blank ones are left out.
+ */
+static void
+put_field(struct text *t, const char *name, const char *value, const char *eol)
+{
+	bool first = true;
+	size_t n;
+
+	text_printf(t, "%s: ", name);
 	while (*value != '\0') {
 		n = strcspn(value, "\r\n");
-		if (!first)
-			while (n > 0 && (*value == ' ' || *value == '\t'))
-				value++, n--;
 		if (n > 0) {
-			if (!first)
-				text_printf(t, "%s\t", eol);
-			(void)text_clean(t, value, n, n);
+			put_line(t, value, n, first, strlen(name) + 2, eol);
 			first = false;
 		}
 		value += n;
 		value += strspn(value, "\r\n");
 	}
+	text_puts(t, eol);
 }
 
-/* Appends "NAME: VALUE". */
-static void
-put_field(struct text *t, const char *name, const char *value, const char *eol)
+/* X as it is shown: bounded, and 0 where it is less than HALF its last digit,
+   so that no zero has a sign. */
+static double
+shown(double x, double half)
 {
-	text_printf(t, "%s: ", name);
-	put_folded(t, value, eol);
-	text_puts(t, eol);
+	if (x > -half && x < half)
+		return 0.0;
+	if (x > OUTCOME_SCORE_MAX)
+		return OUTCOME_SCORE_MAX;
+	return x < -OUTCOME_SCORE_MAX ? -OUTCOME_SCORE_MAX : x;
 }
 
 static void
@@ -217,9 +315,10 @@ put_tests(struct text *t, const struct outcome *o, const struct verdict *v,
     const char *eol, size_t column)
 {
 	const char *name;
-	size_t i, at;
+	size_t i, at, start = t->len;
 
-	for (i = 0; (name = symbol_name(o, v, i)) != NULL; i++) {
+	for (i = 0; (name = symbol_name(o, v, i)) != NULL &&
+	    t->len - start < REPORT_MAX; i++) {
 		if (i > 0) {
 			text_puts(t, ",");
 			column++;
@@ -248,8 +347,7 @@ put_status(struct text *t, const struct outcome *o, const struct verdict *v,
 
 	text_printf(t, "X-Spam-Status: %s, score=%.1f required=%.1f tests=",
 	    o->spam ? "Yes" : "No",
-	    o->score > -0.05 && o->score < 0.05 ? 0.0 : o->score,
-	    o->threshold > -0.05 && o->threshold < 0.05 ? 0.0 : o->threshold);
+	    shown(o->score, 0.05), shown(o->threshold, 0.05));
 	column = put_tests(t, o, v, eol, t->len - at);
 	if (column > 40)
 		text_printf(t, "%s\t", eol);
@@ -269,9 +367,7 @@ put_report(struct text *t, const struct verdict *v, const char *eol)
 	for (i = 0; v != NULL && i < v->nsymbols && t->len - start < REPORT_MAX;
 	    i++) {
 		s = &v->symbols[i];
-		text_printf(t, "%s\t* %4.1f ", eol,
-		    fabs(s->score) > OUTCOME_SCORE_MAX ? OUTCOME_SCORE_MAX :
-		    s->score);
+		text_printf(t, "%s\t* %4.1f ", eol, shown(s->score, 0.05));
 		(void)text_clean(t, s->name, strlen(s->name), 128);
 		if (s->description != NULL) {
 			text_puts(t, " ");
@@ -316,8 +412,8 @@ put_rspamc(struct text *t, const struct outcome *o, const struct verdict *v,
 	if (o->spam)
 		text_printf(t, "X-Spam: yes%s", eol);
 	put_field(t, "X-Spam-Action", o->action, eol);
-	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", o->score, o->required,
-	    eol);
+	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", shown(o->score, 0.005),
+	    shown(o->required, 0.005), eol);
 	text_puts(t, "X-Spam-Level: ");
 	put_stars(t, o->score, RSPAMC_STARS);
 	text_printf(t, "%sX-Spam-Symbols: ", eol);
@@ -402,10 +498,19 @@ add_ours(struct rewrite *rw, const struct head *h, const struct outcome *o,
 		put_spamassassin(&rw->text, o, v, options, h->eol);
 	else if (options->headers == REWRITE_RSPAMC)
 		put_rspamc(&rw->text, o, v, options, h->eol);
-	/* a body that begins with a blank must not continue our last line */
-	if (rw->text.len > start && h->n == 0 && h->from_end < h->len &&
-	    (h->buf[h->from_end] == ' ' || h->buf[h->from_end] == '\t'))
-		text_puts(&rw->text, h->eol);
+	piece(rw, true, start, rw->text.len);
+}
+
+/* A body that begins with a blank must not continue our last line. */
+static void
+add_empty_line(struct rewrite *rw, const struct head *h)
+{
+	size_t start = rw->text.len;
+
+	if (start == 0 || h->n > 0 || h->from_end == h->len ||
+	    !is_blank(h->buf[h->from_end]))
+		return;
+	text_puts(&rw->text, h->eol);
 	piece(rw, true, start, rw->text.len);
 }
 
@@ -455,18 +560,21 @@ make_pieces(struct rewrite *rw, const struct head *h, const struct outcome *o,
 		add_subject(rw, h, v);
 	if (!open)
 		add_milter(rw, h, v, 0);
+	add_empty_line(rw, h);
 	piece(rw, false, h->fields_end, h->end);
 	rw->head_end = h->end;
+	rw->more = h->more;
 }
 
 int
-rewrite_message(struct rewrite *rw, const char *buf, size_t len,
+rewrite_message(struct rewrite *rw, const char *buf, size_t len, bool whole,
     const struct outcome *o, const struct verdict *v,
     const struct rewrite_options *options)
 {
 	bool new_subject = v != NULL && v->subject != NULL;
 	struct head h = { .buf = buf,
-	    .len = len < REWRITE_WINDOW ? len : REWRITE_WINDOW };
+	    .len = len < REWRITE_WINDOW ? len : REWRITE_WINDOW,
+	    .whole = whole && len <= REWRITE_WINDOW };
 
 	memset(rw, 0, sizeof(*rw));
 	text_init(&rw->text, ADDED_MAX);

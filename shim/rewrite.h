@@ -43,17 +43,22 @@ struct rewrite {
 	size_t		 npieces;
 	size_t		 size;		/* pieces allocated */
 	size_t		 head_end;	/* in the message: behind its empty line */
+	bool		 more;		/* the head goes on behind what was seen */
 	bool		 failed;
 };
 
 /*
  * Makes the pieces of the head of the message whose first LEN bytes are at
- * BUF, all of it or at least REWRITE_WINDOW.  What follows rw->head_end in
- * the message belongs behind them, unchanged.  RW, which need not be
- * initialized, must be freed in any case.  Returns 0, or -1 without memory.
+ * BUF; WHOLE: that is all of it.  What follows rw->head_end in the message
+ * belongs behind them, unchanged.  RW, which need not be initialized, must be
+ * freed in any case.  Returns 0, or -1 without memory or where rspamd wants
+ * to add more than 256 KiB.
+ *
+ * If rw->more is set, more of the message is of use unless REWRITE_WINDOW
+ * bytes were given.  A field that is not seen to its end is left alone.
  */
 int	rewrite_message(struct rewrite *rw, const char *buf, size_t len,
-	    const struct outcome *o, const struct verdict *v,
+	    bool whole, const struct outcome *o, const struct verdict *v,
 	    const struct rewrite_options *options);
 
 /* Frees what RW owns. */

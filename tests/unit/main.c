@@ -167,6 +167,7 @@ main(void)
 	srunner_add_suite(sr, report_suite());
 	srunner_add_suite(sr, spamd_reply_suite());
 	srunner_add_suite(sr, rspamc_reply_suite());
+	srunner_add_suite(sr, rewrite_suite());
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);

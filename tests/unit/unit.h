@@ -16,12 +16,17 @@
 #define BYTES(s)	(s), sizeof(s) - 1
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
+Suite	*access_suite(void);
+Suite	*account_suite(void);
 Suite	*envelope_suite(void);
 Suite	*http_response_suite(void);
+Suite	*inflate_suite(void);
 Suite	*outcome_suite(void);
 Suite	*report_suite(void);
+Suite	*rewrite_suite(void);
 Suite	*rspamc_reply_suite(void);
 Suite	*rspamd_request_suite(void);
+Suite	*slice_suite(void);
 Suite	*spamd_reply_suite(void);
 Suite	*spamd_request_suite(void);
 Suite	*text_suite(void);

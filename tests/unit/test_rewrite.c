@@ -1,0 +1,985 @@
+#include "config.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "rewrite.h"
+#include "unit.h"
+
+#define LINE_MAX_	998	/* RFC 5322, 2.1.1: without the line end */
+
+static const char ham[] = "{\"action\":\"no action\",\"score\":1,"
+	"\"required_score\":15}";
+static const char spam[] = "{\"action\":\"add header\",\"score\":6.6,"
+	"\"required_score\":15,\"time_real\":0.25,\"symbols\":{"
+	"\"BAYES_SPAM\":{\"score\":5.1,\"description\":\"probably spam\"},"
+	"\"R_SPF_FAIL\":{\"score\":1.5}}}";
+
+/* What is added to ham and to spam by default. */
+#define VERSION_	"X-Spam-Checker-Version: " PACKAGE_NAME " " \
+			PACKAGE_VERSION
+#define TAIL_		"\n\tautolearn=disabled version=" PACKAGE_VERSION
+#define HAM_HEADERS	VERSION_ "\nX-Spam-Level: *\nX-Spam-Status: No, " \
+			"score=1.0 required=15.0 tests=none" TAIL_ \
+			"\nX-Spam-Action: no action\n"
+#define SPAM_HEADERS	"X-Spam-Flag: YES\n" VERSION_ "\nX-Spam-Level: " \
+			"******\nX-Spam-Status: Yes, score=6.6 required=6.6 " \
+			"tests=BAYES_SPAM,R_SPF_FAIL" TAIL_ \
+			"\nX-Spam-Action: add header\n"
+
+static const struct rewrite_options by_default = { REWRITE_SPAMASSASSIN,
+	false, NULL };
+static const struct rewrite_options nothing = { REWRITE_NONE, false, NULL };
+static const struct rewrite_options with_report = { REWRITE_SPAMASSASSIN,
+	true, "rspamd/3.4" };
+static const struct rewrite_options rspamcs = { REWRITE_RSPAMC, true,
+	"rspamd/3.4" };
+
+/* A message given back, and what of it is the message's own. */
+struct result {
+	char	*all;		/* the new message, NUL-terminated */
+	size_t	 len;
+	char	*own;		/* without what was added */
+	size_t	 own_len;
+	char	*added;		/* what was added */
+	size_t	 head_end;
+};
+
+static void
+free_result(struct result *r)
+{
+	free(r->all);
+	free(r->own);
+	free(r->added);
+}
+
+/* No line of what is added is longer than mail's lines may be. */
+static void
+check_lines(const char *p)
+{
+	size_t n;
+
+	for (; *p != '\0'; p += n + (p[n] != '\0')) {
+		n = strcspn(p, "\n");
+		ck_assert_msg(n <= LINE_MAX_ + (size_t)(n > 0 && p[n - 1] == '\r'),
+		    "a line of %zu bytes", n);
+	}
+}
+
+/* The pieces, in order and within bounds, put together. */
+static void
+put_together(struct result *r, const struct rewrite *rw, const char *in,
+    size_t len)
+{
+	size_t ours = 0, theirs = 0, i, all_size, own_size;
+	FILE *all = open_memstream(&r->all, &all_size);
+	FILE *own = open_memstream(&r->own, &own_size);
+	const struct rewrite_piece *p;
+
+	ck_assert_uint_le(rw->head_end, len);
+	for (i = 0; i < rw->npieces; i++) {
+		p = &rw->pieces[i];
+		ck_assert_uint_gt(p->len, 0);
+		if (p->ours) {
+			ck_assert_uint_eq(p->offset, ours);
+			ours += p->len;
+			ck_assert_uint_le(ours, rw->text.len);
+			fwrite(rw->text.buf + p->offset, 1, p->len, all);
+			continue;
+		}
+		ck_assert_uint_ge(p->offset, theirs);
+		theirs = p->offset + p->len;
+		ck_assert_uint_le(theirs, rw->head_end);
+		fwrite(in + p->offset, 1, p->len, all);
+		fwrite(in + p->offset, 1, p->len, own);
+	}
+	ck_assert_uint_eq(ours, rw->text.len);
+	fwrite(in + rw->head_end, 1, len - rw->head_end, all);
+	fwrite(in + rw->head_end, 1, len - rw->head_end, own);
+	fclose(all);
+	fclose(own);
+	r->len = all_size;
+	r->own_len = own_size;
+}
+
+static struct result
+rewritten(const char *in, size_t len, const struct verdict *v,
+    const struct rewrite_options *options)
+{
+	struct result r = { .all = NULL };
+	struct rewrite rw;
+	struct outcome o;
+	char *exact = unit_exact(in, len);
+
+	outcome_verdict(&o, v, &unit_policy);
+	ck_assert_int_eq(rewrite_message(&rw, exact, len, true, &o, v,
+	    options), 0);
+	ck_assert(!rw.more || len > REWRITE_WINDOW);
+	put_together(&r, &rw, in, len);
+	ck_assert_uint_eq(strlen(text_string(&rw.text)), rw.text.len);
+	r.added = unit_format("%s", text_string(&rw.text));
+	r.head_end = rw.head_end;
+	check_lines(r.added);
+	rewrite_free(&rw);
+	free(exact);
+	return r;
+}
+
+static struct result
+rewritten_json(const char *in, size_t len, const char *json,
+    const struct rewrite_options *options)
+{
+	struct verdict *v = unit_verdict(json);
+	struct result r = rewritten(in, len, v, options);
+
+	verdict_free(v);
+	return r;
+}
+
+/* Fails unless IN becomes EXPECTED, by the verdict JSON. */
+static void
+becomes(const char *in, size_t len, const char *json,
+    const struct rewrite_options *options, const char *expected, size_t size)
+{
+	struct result r = rewritten_json(in, len, json, options);
+
+	unit_bytes(r.all, r.len, expected, size);
+	free_result(&r);
+}
+
+/* ---- shapes ---- */
+
+/*
+ * Messages of every shape without marks of their own: where what is added
+ * goes, and where the head ends.
+ */
+static const struct {
+	const char *in;
+	size_t len;
+	size_t at, head_end;
+} shapes[] = {
+	{ BYTES("A: 1\nB: 2\n\nbody\n"), 0, 11 },
+	{ BYTES("A: 1\r\nB: 2\r\n\r\nbody\r\n"), 0, 14 },
+	/* mixed, both ways */
+	{ BYTES("A: 1\r\nB: 2\n\nbody\r\n"), 0, 12 },
+	{ BYTES("A: 1\nB: 2\r\n\r\nbody\n"), 0, 13 },
+	{ BYTES("A: 1\n\r\n\nbody\n"), 0, 7 },
+	/* an mbox From_ line stays the first */
+	{ BYTES("From a@x Mon Nov 23 06:00:00 2026\nA: 1\n\nbody\n"), 34, 40 },
+	{ BYTES("From a@x Mon Nov 23 06:00:00 2026\r\nA: 1\r\n\r\n"), 35, 43 },
+	{ BYTES("From a@x\n\nbody\n"), 9, 10 },
+	{ BYTES("From a@x\n"), 9, 9 },
+	{ BYTES("From a@x\n B: 1\n\nbody\n"), 9, 9 },
+	/* not one: no line end, or a header */
+	{ BYTES("From a@x"), 0, 0 },
+	{ BYTES("From: a@x\n\n"), 0, 11 },
+	{ BYTES("From : a@x\n\n"), 11, 12 },
+	/* only once */
+	{ BYTES("From a\nFrom b\n\n"), 7, 7 },
+	/* no body */
+	{ BYTES("A: 1\n"), 0, 5 },
+	{ BYTES("A: 1\n\n"), 0, 6 },
+	{ BYTES("A: 1\n b\n"), 0, 8 },
+	{ BYTES("A: 1"), 0, 4 },
+	{ BYTES("A: 1\n b"), 0, 7 },
+	{ BYTES("A:"), 0, 2 },
+	{ BYTES("A: 1\r"), 0, 5 },
+	{ BYTES("A: 1\n\r"), 0, 5 },
+	/* no head */
+	{ BYTES("\nbody\n"), 0, 1 },
+	{ BYTES("\r\nbody\r\n"), 0, 2 },
+	{ BYTES("\n"), 0, 1 },
+	{ BYTES("\r\n"), 0, 2 },
+	{ BYTES("\r"), 0, 0 },
+	{ BYTES("only a body\n"), 0, 0 },
+	{ BYTES("x"), 0, 0 },
+	{ BYTES(": no name\n\nbody\n"), 0, 0 },
+	{ BYTES(" : no name\n\nbody\n"), 0, 0 },
+	/* a head without an end */
+	{ BYTES("A: 1\nno header\nB: 2\n\nbody\n"), 0, 5 },
+	{ BYTES("A: 1\n: no name\n\nbody\n"), 0, 5 },
+	{ BYTES("A: 1\n--boundary\nC: 1\n"), 0, 5 },
+	/* continuation lines only */
+	{ BYTES(" a\n\tb\n\nbody\n"), 0, 0 },
+	{ BYTES("\t"), 0, 0 },
+	{ BYTES(" \n\nbody"), 0, 0 },
+	/* a blank continuation line is no end of the head */
+	{ BYTES("A: 1\n \n\t\nB: 2\n\nbody\n"), 0, 15 },
+	/* 8-bit and NUL, in values and in names */
+	{ BYTES("A: caf\xe9\nB: \xc3\xa9\n\n\xff\x00\xfe\n"), 0, 15 },
+	{ BYTES("A: \0\n\0b\n\nbody\n"), 0, 5 },
+	{ BYTES("A: \0 x\n \0\n\n\0\0\n"), 0, 11 },
+	{ BYTES("\xe9: 1\n\nbody\n"), 0, 0 },
+	{ BYTES("A\0: 1\n\nbody\n"), 0, 0 },
+	{ BYTES("\0"), 0, 0 },
+	/* white space before the colon is allowed, inside a name not */
+	{ BYTES("A \t: 1\n\nbody\n"), 0, 8 },
+	{ BYTES("A B: 1\n\nbody\n"), 0, 0 },
+	{ BYTES("A: 1\n\n\n\nA: 2\n\n"), 0, 6 },
+	/* names that only look like marks */
+	{ BYTES("X-Spammer: 1\nNot-X-Spam-Flag: 2\nX-Spa: 3\n\n"), 0, 42 },
+	/* marks where they are none */
+	{ BYTES("A: 1\n X-Spam-Flag: NO\n\nX-Spam-Flag: NO\n"), 0, 23 },
+	{ BYTES("A: 1\n\nX-Spam-Flag: NO\n\n"), 0, 6 },
+};
+
+static const struct rewrite_options *const all_options[] = { &by_default,
+	&nothing, &with_report, &rspamcs };
+
+/* What was added can be taken away, and the rest is what came. */
+START_TEST(added_can_be_taken_away)
+{
+	const char *in = shapes[_i].in, *p;
+	static const char *const verdicts[] = { ham, spam };
+	size_t len = shapes[_i].len, i, j;
+	bool crlf = memchr(in, '\n', len) != NULL &&
+	    memmem(in, len, "\r\n", 2) != NULL &&
+	    (const char *)memmem(in, len, "\r\n", 2) + 1 ==
+	    (const char *)memchr(in, '\n', len);
+	struct result r;
+
+	for (i = 0; i < COUNT(all_options); i++)
+		for (j = 0; j < COUNT(verdicts); j++) {
+			r = rewritten_json(in, len, verdicts[j],
+			    all_options[i]);
+			unit_bytes(r.own, r.own_len, in, len);
+			ck_assert_uint_eq(r.head_end, shapes[_i].head_end);
+			/* all in one place, with the message's line ends */
+			unit_bytes(r.all, shapes[_i].at, in, shapes[_i].at);
+			unit_begins(r.all + shapes[_i].at, r.added);
+			for (p = r.added; (p = strchr(p, '\n')) != NULL; p++)
+				ck_assert((p > r.added && p[-1] == '\r') ==
+				    crlf);
+			ck_assert((*r.added == '\0') ==
+			    (all_options[i] == &nothing));
+			free_result(&r);
+		}
+}
+END_TEST
+
+START_TEST(default_headers)
+{
+	becomes(BYTES("A: 1\n\nbody\n"), ham, &by_default,
+	    BYTES(HAM_HEADERS "A: 1\n\nbody\n"));
+	becomes(BYTES("From a\nA: 1\n\nbody\n"), spam, &by_default,
+	    BYTES("From a\n" SPAM_HEADERS "A: 1\n\nbody\n"));
+	becomes(BYTES("\nbody\n"), ham, &by_default,
+	    BYTES(HAM_HEADERS "\nbody\n"));
+}
+END_TEST
+
+START_TEST(report_and_scanner)
+{
+	becomes(BYTES("A: 1\n"), spam, &with_report, BYTES(
+	    "X-Spam-Flag: YES\n" VERSION_ " (rspamd/3.4)\n"
+	    "X-Spam-Level: ******\nX-Spam-Status: Yes, score=6.6 "
+	    "required=6.6 tests=BAYES_SPAM,R_SPF_FAIL" TAIL_
+	    "\nX-Spam-Action: add header\nX-Spam-Report:"
+	    "\n\t*  5.1 BAYES_SPAM probably spam\n\t*  1.5 R_SPF_FAIL\n"
+	    "A: 1\n"));
+	/* to spam only */
+	becomes(BYTES("A: 1\n"), ham, &with_report, BYTES(
+	    VERSION_ " (rspamd/3.4)\nX-Spam-Level: *\nX-Spam-Status: No, "
+	    "score=1.0 required=15.0 tests=none" TAIL_
+	    "\nX-Spam-Action: no action\nA: 1\n"));
+}
+END_TEST
+
+START_TEST(rspamc_headers)
+{
+	static const struct rewrite_options plain = { REWRITE_RSPAMC, false,
+	    NULL };
+
+	becomes(BYTES("A: 1\n"), spam, &rspamcs, BYTES(
+	    "X-Spam-Scanner: rspamd/3.4\nX-Spam-Scan-Time: 0.250\n"
+	    "X-Spam: yes\nX-Spam-Action: add header\n"
+	    "X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: ******\n"
+	    "X-Spam-Symbols: BAYES_SPAM,R_SPF_FAIL\n"
+	    "X-Spam-Report:\n\t*  5.1 BAYES_SPAM probably spam\n"
+	    "\t*  1.5 R_SPF_FAIL\nA: 1\n"));
+	becomes(BYTES("A: 1\n"), ham, &plain, BYTES(
+	    "X-Spam-Scanner: rspamd\nX-Spam-Action: no action\n"
+	    "X-Spam-Score: 1.00 / 15.00\nX-Spam-Level: *\n"
+	    "X-Spam-Symbols: none\nA: 1\n"));
+}
+END_TEST
+
+/* A message that nobody scanned says so, and has no verdict. */
+START_TEST(unscanned)
+{
+	struct rewrite rw;
+	struct outcome o;
+
+	outcome_pass(&o, &unit_policy, FAILURE_TOO_LARGE, "larger than 1 M");
+	ck_assert_int_eq(rewrite_message(&rw, BYTES("A: 1\n\n"), true, &o,
+	    NULL, &with_report), 0);
+	unit_holds(text_string(&rw.text), "X-Spam-Status: No, score=0.0 "
+	    "required=15.0 tests=RSPAMD_SHIM_UNSCANNED\n");
+	ck_assert_ptr_null(strstr(text_string(&rw.text), "Flag"));
+	rewrite_free(&rw);
+	/* to be freed in any case, twice too */
+	rewrite_free(&rw);
+}
+END_TEST
+
+START_TEST(stars)
+{
+	static const struct {
+		const char *score;
+		int sa, rspamc;
+	} t[] = {
+		{ "-3", 0, 0 }, { "0", 0, 0 }, { "0.99", 0, 0 }, { "1", 1, 1 },
+		{ "6.99", 6, 6 }, { "32", 32, 32 }, { "33", 33, 32 },
+		{ "50", 50, 32 }, { "51", 50, 32 }, { "1e300", 50, 32 }
+	};
+	struct result r;
+	size_t i, k;
+	char *json, *line, *many;
+
+	for (i = 0; i < COUNT(t); i++)
+		for (k = 0; k < 2; k++) {
+			json = unit_format("{\"action\":\"no action\","
+			    "\"score\":%s}", t[i].score);
+			r = rewritten_json(BYTES("A: 1\n"), json, k == 0 ?
+			    &by_default : &rspamcs);
+			many = unit_repeat('*', (size_t)(k == 0 ? t[i].sa :
+			    t[i].rspamc));
+			line = unit_format("\nX-Spam-Level: %s\n", many);
+			unit_holds(r.all, line);
+			free(line);
+			free(many);
+			free(json);
+			free_result(&r);
+		}
+}
+END_TEST
+
+/* The sign of a score too large to be shown is not lost. */
+START_TEST(huge_scores_keep_their_sign)
+{
+	struct result r = rewritten_json(BYTES("A: 1\n"),
+	    "{\"action\":\"reject\",\"score\":1,\"symbols\":{"
+	    "\"LOW\":{\"score\":-1e300},\"HIGH\":{\"score\":1e300}}}",
+	    &with_report);
+
+	unit_holds(r.all, "\n\t* -99999999.9 LOW");
+	unit_holds(r.all, "\n\t* 99999999.9 HIGH");
+	free_result(&r);
+}
+END_TEST
+
+START_TEST(no_score_is_minus_zero)
+{
+	static const char json[] = "{\"action\":\"reject\",\"score\":-0.001,"
+	    "\"required_score\":-0.001,"
+	    "\"symbols\":{\"S\":{\"score\":-0.001}}}";
+	size_t i;
+	struct result r;
+
+	for (i = 0; i < COUNT(all_options); i++) {
+		r = rewritten_json(BYTES("A: 1\n"), json, all_options[i]);
+		ck_assert_msg(strstr(r.all, "-0.0") == NULL, "%s", r.all);
+		free_result(&r);
+	}
+}
+END_TEST
+
+/* ---- marks of others ---- */
+
+START_TEST(foreign_marks_go)
+{
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "X-Spam-Flag: NO\nA: 1\n\nX-Spam-Flag: NO\n",
+		    "A: 1\n\nX-Spam-Flag: NO\n" },
+		{ "A: 1\nx-sPAM-anything: a\n folded\n\tmore\nB: 2\n\n",
+		    "A: 1\nB: 2\n\n" },
+		{ "X-Spam: no\nX-SPAM : no\nX-Spam-\t:\n\n", "\n" },
+		{ "X-Spam-Flag: NO", "" },
+		{ "X-Spam-Flag: NO\n folded", "" },
+		{ "A: 1\nX-Spam-Flag: NO\r\n\r\nb", "A: 1\n\r\nb" },
+		{ "From a\nX-Spam-Flag: NO\nbody\n", "From a\nbody\n" },
+		{ "A: 1\n\nX-Spam: stays\n", "A: 1\n\nX-Spam: stays\n" },
+		{ "X-Spammer: 1\nX-Spam2: 2\nSpam: 3\n\n",
+		    "X-Spammer: 1\nX-Spam2: 2\nSpam: 3\n\n" },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		becomes(t[i].in, strlen(t[i].in), ham, &nothing, t[i].out,
+		    strlen(t[i].out));
+}
+END_TEST
+
+/* ---- rspamd's headers ---- */
+
+#define ACTION_	"{\"action\":\"add header\",\"score\":6,"
+#define ADD(s)	ACTION_ "\"milter\":{\"add_headers\":{" s "}}}"
+#define DEL(s)	ACTION_ "\"milter\":{\"remove_headers\":{" s "}}}"
+
+START_TEST(milter_headers)
+{
+	static const struct {
+		const char *in, *json, *out;
+	} t[] = {
+		/* at the end of the head */
+		{ "A: 1\n\nb", ADD("\"X\":\"v\""), "A: 1\nX: v\n\nb" },
+		{ "A: 1\r\n\r\nb", ADD("\"X\":\"v\""),
+		    "A: 1\r\nX: v\r\n\r\nb" },
+		{ "A: 1\n a\nnone\n", ADD("\"X\":\"v\""),
+		    "A: 1\n a\nX: v\nnone\n" },
+		{ "\nb", ADD("\"X\":\"v\""), "X: v\n\nb" },
+		{ "b", ADD("\"X\":\"v\""), "X: v\nb" },
+		{ "From a\nb", ADD("\"X\":\"v\""), "From a\nX: v\nb" },
+		/* a head that ends in mid-line takes nothing at its end */
+		{ "A: 1", ADD("\"X\":\"v\""), "X: v\nA: 1" },
+		{ "A: 1\n b", ADD("\"X\":\"v\""), "X: v\nA: 1\n b" },
+		{ "A: 1\nB: 2", ADD("\"X\":{\"value\":\"v\",\"order\":2}"),
+		    "A: 1\nX: v\nB: 2" },
+		/* at a position, and beyond the last one */
+		{ "A: 1\nB: 2\n\nb", ADD("\"X\":{\"value\":\"v\",\"order\":1}"),
+		    "X: v\nA: 1\nB: 2\n\nb" },
+		{ "A: 1\n a\nB: 2\n\nb",
+		    ADD("\"X\":{\"value\":\"v\",\"order\":2}"),
+		    "A: 1\n a\nX: v\nB: 2\n\nb" },
+		{ "A: 1\nB: 2\n\nb", ADD("\"X\":{\"value\":\"v\",\"order\":3}"),
+		    "A: 1\nB: 2\nX: v\n\nb" },
+		{ "A: 1\n\nb", ADD("\"X\":{\"value\":\"v\",\"order\":99999}"),
+		    "A: 1\nX: v\n\nb" },
+		{ "A: 1\n\nb", ADD("\"X\":{\"value\":\"v\",\"order\":0}"),
+		    "A: 1\nX: v\n\nb" },
+		{ "A: 1\n\nb", ADD("\"X\":{\"value\":\"v\",\"order\":-1}"),
+		    "A: 1\nX: v\n\nb" },
+		{ "From a\nA: 1\n\nb",
+		    ADD("\"X\":{\"value\":\"v\",\"order\":1}"),
+		    "From a\nX: v\nA: 1\n\nb" },
+		/* several, in rspamd's order */
+		{ "A: 1\n\n", ADD("\"X\":[\"1\",{\"value\":\"2\",\"order\":1},"
+		    "\"3\"],\"Y\":\"4\",\"Z\":{\"value\":\"5\",\"order\":1}"),
+		    "X: 2\nZ: 5\nA: 1\nX: 1\nX: 3\nY: 4\n\n" },
+		/* a foreign mark goes, rspamd's own of that name comes */
+		{ "X-Spam-Flag: NO\n\n", ADD("\"X-Spam-Flag\":\"YES\""),
+		    "X-Spam-Flag: YES\n\n" },
+		/* folding stays, with the message's line ends */
+		{ "A: 1\r\n\r\n", ADD("\"X\":\"a\\n\\tb\\r\\n  c\""),
+		    "A: 1\r\nX: a\r\n\tb\r\n\tc\r\n\r\n" },
+		/* none of that name; one; all; from the end */
+		{ "A: 1\nB: 2\n\nb", DEL("\"C\":0"), "A: 1\nB: 2\n\nb" },
+		{ "A: 1\nB: 2\n\nb", DEL("\"b\":0"), "A: 1\n\nb" },
+		{ "A: 1\nB: 2\na : 3\n c\nA: 4\n\nA: 5", DEL("\"A\":0"),
+		    "B: 2\n\nA: 5" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":1"),
+		    "B: 2\nA: 3\nA: 4\n\n" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":2"),
+		    "A: 1\nB: 2\nA: 4\n\n" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":4"),
+		    "A: 1\nB: 2\nA: 3\nA: 4\n\n" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":-1"),
+		    "A: 1\nB: 2\nA: 3\n\n" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":-3"),
+		    "B: 2\nA: 3\nA: 4\n\n" },
+		{ "A: 1\nB: 2\nA: 3\nA: 4\n\n", DEL("\"A\":-4"),
+		    "A: 1\nB: 2\nA: 3\nA: 4\n\n" },
+		{ "A: 1\nA: 2\nA: 3\n\n", DEL("\"A\":[1,-1]"), "A: 2\n\n" },
+		/* all of the head; the From_ line is none of it */
+		{ "From a\nFrom: b\n\nb", DEL("\"From\":0"), "From a\n\nb" },
+		{ "A: 1", DEL("\"A\":0"), "" },
+		/* what is added is not removed */
+		{ "X: 1\n\n", ACTION_ "\"milter\":{\"add_headers\":"
+		    "{\"X\":\"2\"},\"remove_headers\":{\"X\":0}}}",
+		    "X: 2\n\n" },
+		/* a position counts what was there, removed or not */
+		{ "A: 1\nB: 2\n\n", ACTION_ "\"milter\":{\"add_headers\":"
+		    "{\"X\":{\"value\":\"v\",\"order\":2}},"
+		    "\"remove_headers\":{\"A\":0}}}", "X: v\nB: 2\n\n" },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		becomes(t[i].in, strlen(t[i].in), t[i].json, &nothing,
+		    t[i].out, strlen(t[i].out));
+}
+END_TEST
+
+/* Positions that are no positions, as no JSON gives them. */
+START_TEST(extreme_positions)
+{
+	static const int odd[] = { INT_MIN, INT_MIN + 1, INT_MAX };
+	struct verdict_milter m[2] = { { "X", "v", 0 }, { "A", NULL, 0 } };
+	struct verdict v = { .action = "no action", .required = NAN,
+	    .time_real = NAN, .milter = m, .nmilter = COUNT(m) };
+	struct result r;
+	size_t i;
+
+	for (i = 0; i < COUNT(odd); i++) {
+		m[0].index = m[1].index = odd[i];
+		r = rewritten(BYTES("A: 1\nA: 2\n\n"), &v, &nothing);
+		ck_assert_str_eq(r.all, "A: 1\nA: 2\nX: v\n\n");
+		free_result(&r);
+	}
+}
+END_TEST
+
+/* A name that is none, or too long for a line, does not become one. */
+START_TEST(names_that_are_none)
+{
+	static const char *const bad[] = { "", " ", "A B", "A:", "A:B", "\\n",
+	    "A\\r\\nB", "A\\t", "\x7f", "caf\xc3\xa9", "\xff" };
+	char *too_long = unit_repeat('x', VERDICT_HEADER_MAX + 1), *json;
+	size_t i;
+
+	for (i = 0; i <= COUNT(bad); i++) {
+		json = unit_format(ADD("\"%s\":[\"v\",{\"value\":\"w\","
+		    "\"order\":1}]"), i < COUNT(bad) ? bad[i] : too_long);
+		becomes(BYTES("A: 1\n\n"), json, &nothing,
+		    BYTES("A: 1\n\n"));
+		free(json);
+	}
+	free(too_long);
+}
+END_TEST
+
+/* ---- subject ---- */
+
+#define SUBJECT(s)	"{\"action\":\"rewrite subject\",\"score\":8," \
+			"\"subject\":\"" s "\"}"
+
+START_TEST(subjects)
+{
+	static const struct {
+		const char *in, *json, *out;
+	} t[] = {
+		{ "A: 1\nSubject: a\nB: 2\n\nb", SUBJECT("[SPAM] a"),
+		    "A: 1\nSubject: [SPAM] a\nB: 2\n\nb" },
+		/* in the first one's place, the others go */
+		{ "A: 1\nsUBJECT : a\n a\nB: 2\nSubject: b\n\nSubject: c",
+		    SUBJECT("x"), "A: 1\nSubject: x\nB: 2\n\nSubject: c" },
+		/* none */
+		{ "A: 1\n\nb", SUBJECT("x"), "A: 1\nSubject: x\n\nb" },
+		{ "\nb", SUBJECT("x"), "Subject: x\n\nb" },
+		{ "b", SUBJECT("x"), "Subject: x\nb" },
+		{ "A: 1", SUBJECT("x"), "Subject: x\nA: 1" },
+		{ "Subject: a", SUBJECT("x"), "Subject: x\n" },
+		{ "A: 1\nSubject: a", SUBJECT("x"), "Subject: x\nA: 1\n" },
+		{ "A: 1\nSubject: a\n b", SUBJECT("x"),
+		    "Subject: x\nA: 1\n" },
+		/* folded, in the message's line ends; 8-bit */
+		{ "Subject: a\r\n\r\n", SUBJECT("x\\n y\\r\\n\\r\\n z"),
+		    "Subject: x\r\n\ty\r\n\tz\r\n\r\n" },
+		{ "Subject: a\n\n", SUBJECT("caf\xc3\xa9"),
+		    "Subject: caf\xc3\xa9\n\n" },
+		/* not given: the message keeps its own, all of them */
+		{ "Subject: a\nSubject: b\n\n",
+		    "{\"action\":\"rewrite subject\",\"score\":8}",
+		    "Subject: a\nSubject: b\n\n" },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		becomes(t[i].in, strlen(t[i].in), t[i].json, &nothing,
+		    t[i].out, strlen(t[i].out));
+}
+END_TEST
+
+/* ---- what is added stays in the head, and apart from the body ---- */
+
+/* The names of the fields of the head at P, joined; to be freed. */
+static char *
+names(const char *p)
+{
+	char *s;
+	size_t size, n;
+	FILE *f = open_memstream(&s, &size);
+
+	for (; *p != '\0' && (n = strcspn(p, "\r\n")) > 0;
+	    p += n, p += *p == '\r', p += *p == '\n')
+		if (*p == ' ' || *p == '\t') {
+			/* a blank line to eyes and to some programs */
+			ck_assert_msg(strspn(p, " \t") < n, "a blank line");
+		} else
+			fprintf(f, "%.*s ", (int)strcspn(p, ":\r\n"), p);
+	fclose(f);
+	return s;
+}
+
+static const char *const hostile[] = {
+	"a\\nEvil: b", "a\\rEvil: b", "a\\r\\nEvil: b", "a\\n\\nEvil: b",
+	"a\\r\\n\\r\\nEvil: b", "\\nEvil: b", "\\n\\n", "\\r\\n\\r\\n", "\\r",
+	"a\\n \\nEvil: b", "a\\r\\n\\t\\r\\n \\r\\nb", "a\\n \\t \\n\\t", "",
+	" ", " \\n \\n", "a\\n", "a\\r\\n", "a\\r", "a\\u0000\\nEvil: b",
+	"a\\u000b\\u000c\\u0085\\u2028Evil: b", "a\\n\\u000bEvil: b",
+	"\xff\\n\xfe", "a\\n\\rb", "a\\n.\\nb", "a\\n\\u007f\\n",
+	"%s%n", "\\u001b[2J\\nEvil: b"
+};
+
+/* No value becomes a header of its own or ends the head. */
+START_TEST(hostile_values_stay_values)
+{
+	static const char in[] = "From a\nA: 1\nSubject: s\nC: 3\n\nbody\n";
+	const char *h = hostile[_i];
+	char *json = unit_format("{\"action\":\"a%s\",\"score\":7,"
+	    "\"required_score\":1,\"subject\":\"%s\",\"symbols\":"
+	    "{\"S%s\":{\"score\":1,\"description\":\"%s\"}},"
+	    "\"milter\":{\"add_headers\":{\"X-0\":\"%s\","
+	    "\"X-1\":{\"value\":\"%s\",\"order\":1}}}}", h, h, h, h, h, h);
+	const char *const actions[] = { "reject" };
+	struct verdict *v = unit_verdict(json);
+	struct rewrite_options options = { REWRITE_SPAMASSASSIN, true, NULL };
+	struct result r;
+	char *scanner = unit_format("r%s", v->symbols[0].name + 1), *is;
+	static const char *const expected[] = {
+		"X-Spam-Checker-Version X-Spam-Level X-Spam-Status "
+		    "X-Spam-Action X-1 A Subject C X-0 ",
+		"X-Spam-Scanner X-Spam-Action X-Spam-Score X-Spam-Level "
+		    "X-Spam-Symbols X-1 A Subject C X-0 ",
+		"X-Spam-Flag X-Spam-Checker-Version X-Spam-Level "
+		    "X-Spam-Status X-Spam-Action X-Spam-Report X-1 A Subject "
+		    "C X-0 ",
+	};
+	size_t i;
+
+	options.scanner = scanner;
+	for (i = 0; i < COUNT(expected); i++) {
+		options.headers = i == 1 ? REWRITE_RSPAMC :
+		    REWRITE_SPAMASSASSIN;
+		if (i == 2)
+			v->action = actions[0];
+		r = rewritten(BYTES(in), v, &options);
+		unit_begins(r.all, "From a\nX-Spam-");
+		is = names(r.all + strlen("From a\n"));
+		ck_assert_str_eq(is, expected[i]);
+		unit_ends(r.all, "\n\nbody\n");
+		ck_assert_uint_eq(strlen(r.all), r.len);
+		free(is);
+		free_result(&r);
+	}
+	verdict_free(v);
+	free(scanner);
+	free(json);
+}
+END_TEST
+
+/* A body that begins with a blank continues none of our lines, and none of
+   our lines is behind the end of the head. */
+START_TEST(body_continues_nothing)
+{
+	static const char *const ins[] = { " add: me\n\nbody\n", "\tx", " \n",
+	    "From a\n x\n\n" };
+	static const char json[] = "{\"action\":\"no action\",\"score\":1,"
+	    "\"subject\":\"s\",\"milter\":{\"add_headers\":{\"X-0\":\"v\","
+	    "\"X-1\":{\"value\":\"w\",\"order\":1}}}}";
+	static const char *const jsons[] = { json, ham };
+	struct result r;
+	size_t i, j, k;
+	const char *body;
+	char *is, *head;
+
+	for (i = 0; i < COUNT(ins); i++)
+		for (j = 0; j < COUNT(all_options); j++)
+			for (k = 0; k < COUNT(jsons); k++) {
+				r = rewritten_json(ins[i], strlen(ins[i]),
+				    jsons[k], all_options[j]);
+				unit_bytes(r.own, r.own_len, ins[i],
+				    strlen(ins[i]));
+				body = ins[i] + (i == 3 ? 7 : 0);
+				unit_ends(r.all, body);
+				head = unit_format("%.*s", (int)(r.len -
+				    strlen(body)), r.all);
+				if (*r.added != '\0')
+					unit_ends(head, "\n\n");
+				ck_assert((strstr(head, "\n\n") == NULL) ==
+				    (*r.added == '\0'));
+				is = names(head + (i == 3 ? 7 : 0));
+				if (k == 0)
+					unit_ends(is, "Subject X-0 X-1 ");
+				free(is);
+				free(head);
+				free_result(&r);
+			}
+}
+END_TEST
+
+/* ---- limits ---- */
+
+/* Long values are folded where they may be, and never too long a line. */
+START_TEST(long_values)
+{
+	size_t sizes[] = { 900, 979, 980, 981, 985, 990, 998, 1000, 2000,
+	    50000 }, i, k;
+	char *x, *json;
+	struct result r;
+
+	for (i = 0; i < COUNT(sizes); i++)
+		for (k = 0; k < 3; k++) {
+			x = unit_repeat('x', sizes[i] / 2 * 2);
+			if (k == 1)	/* words */
+				memset(x + sizes[i] / 4, ' ', 1);
+			if (k == 2)	/* two bytes each */
+				for (char *p = x; *p != '\0'; p += 2)
+					memcpy(p, "\xc3\xa9", 2);
+			json = unit_format("{\"action\":\"a%s\",\"score\":1,"
+			    "\"subject\":\"%s\",\"symbols\":{\"S%s\":"
+			    "{\"score\":1,\"description\":\"%s\"}},"
+			    "\"milter\":{\"add_headers\":{\"X-0\":\"%s\"}}}",
+			    x, x, x, x, x);
+			/* check_lines() is called */
+			r = rewritten_json(BYTES("A: 1\r\n\r\n"), json,
+			    i % 2 == 0 ? &with_report : &rspamcs);
+			ck_assert_msg(strchr(r.all, '?') == NULL, "%s",
+			    r.all);
+			free_result(&r);
+			free(json);
+			free(x);
+		}
+}
+END_TEST
+
+/* A fold is at a blank where there is one; what is folded is all there. */
+START_TEST(folds_at_blanks)
+{
+	char *word = unit_repeat('w', 600);
+	char *json = unit_format(ADD("\"X\":\"%s %s  %s\""), word, word, word);
+	char *expected = unit_format("A: 1\nX: %s\n\t%s\n\t%s\n\n", word, word,
+	    word);
+
+	becomes(BYTES("A: 1\n\n"), json, &nothing, expected,
+	    strlen(expected));
+	free(expected);
+	free(json);
+	free(word);
+}
+END_TEST
+
+/* As many symbols as a verdict can have, with the longest names. */
+START_TEST(many_symbols)
+{
+	char *name = unit_repeat('N', 124), *json;
+	size_t size, i;
+	FILE *f = open_memstream(&json, &size);
+	struct result r;
+
+	fputs("{\"action\":\"reject\",\"score\":1,\"symbols\":{", f);
+	for (i = 0; i < VERDICT_SYMBOLS_MAX; i++)
+		fprintf(f, "%s\"%s%04zu\":{\"score\":1,\"description\":\"%s"
+		    "%s%s\"}", i ? "," : "", name, i, name, name, name);
+	fputs("}}", f);
+	fclose(f);
+	for (i = 0; i < COUNT(all_options); i++) {
+		r = rewritten_json(BYTES("A: 1\n\nb"), json, all_options[i]);
+		/* bounded, as the report is */
+		ck_assert_uint_lt(r.len, 65536);
+		unit_ends(r.all, "\nA: 1\n\nb" + (i == 1));
+		free_result(&r);
+	}
+	free(json);
+	free(name);
+}
+END_TEST
+
+/* A head of N fields, then REST; to be freed. */
+static char *
+many_fields(size_t n, const char *rest)
+{
+	char *s;
+	size_t size, i;
+	FILE *f = open_memstream(&s, &size);
+
+	for (i = 0; i < n; i++)
+		fprintf(f, "X-%zu: v\n\tfolded\n", i);
+	fputs(rest, f);
+	fclose(f);
+	return s;
+}
+
+/* With more fields than are looked at, nothing is lost and the head ends
+   where it ends. */
+START_TEST(many_fields_stay)
+{
+	static const size_t counts[] = { 4095, 4096, 4097, 6000 };
+	char *in;
+	struct result r;
+	size_t i;
+
+	for (i = 0; i < COUNT(counts); i++) {
+		in = many_fields(counts[i], "\nbody\n");
+		r = rewritten_json(in, strlen(in), spam, &by_default);
+		unit_bytes(r.own, r.own_len, in, strlen(in));
+		ck_assert_uint_eq(r.head_end, strlen(in) - strlen("body\n"));
+		free_result(&r);
+		/* a subject comes once, also if the old one is among them */
+		r = rewritten_json(in, strlen(in), SUBJECT("x"), &nothing);
+		ck_assert_uint_eq(r.len, strlen(in) + strlen("Subject: x\n"));
+		free_result(&r);
+		free(in);
+	}
+}
+END_TEST
+
+/* Gives the first LEN bytes of IN, of SIZE, and puts all together. */
+static struct result
+part(const char *in, size_t len, size_t size, const char *json, bool *more)
+{
+	struct result r = { .all = NULL };
+	struct verdict *v = unit_verdict(json);
+	char *exact = unit_exact(in, len);
+	struct rewrite rw;
+	struct outcome o;
+
+	outcome_verdict(&o, v, &unit_policy);
+	ck_assert_int_eq(rewrite_message(&rw, exact, len, false, &o, v,
+	    &nothing), 0);
+	*more = rw.more;
+	put_together(&r, &rw, in, size);
+	r.head_end = rw.head_end;
+	rewrite_free(&rw);
+	verdict_free(v);
+	free(exact);
+	return r;
+}
+
+/*
+ * Wherever a message is cut, its start alone either says that the head goes
+ * on, or gives what the whole message gives; no field is taken in half.
+ */
+START_TEST(any_part_is_enough_or_says_so)
+{
+	static const char *const ins[] = {
+		"From a\nA: 1\nX-Spam-Flag: NO\n folded\nSubject: s\n\nbody\n",
+		"A: 1\r\nX-Spam-Flag: NO\r\n folded\r\nB: 2\r\n\r\nbody\r\n",
+		"A: 1\nX-Spam-Flag: NO\nnone\n\nbody\n",
+		"X-Spam-Flag: NO\n\nX-Spam-Flag: NO\n",
+		"\nbody\n", " a\nb\n",
+	};
+	struct result whole, r;
+	size_t i, n, len;
+	bool more, ever;
+
+	for (i = 0; i < COUNT(ins); i++) {
+		len = strlen(ins[i]);
+		whole = rewritten_json(ins[i], len, SUBJECT("x"), &nothing);
+		ever = false;
+		for (n = 0; n <= len; n++) {
+			r = part(ins[i], n, len, SUBJECT("x"), &more);
+			if (!more) {
+				unit_bytes(r.all, r.len, whole.all, whole.len);
+				ck_assert_uint_eq(r.head_end, whole.head_end);
+			} else
+				ck_assert(!ever);
+			ever |= !more;
+			free_result(&r);
+			/* and only whole fields go */
+			r = part(ins[i], n, len, ham, &more);
+			if (strstr(ins[i], "folded") != NULL)
+				ck_assert((strstr(r.all, "NO") == NULL) ==
+				    (strstr(r.all, "folded") == NULL));
+			free_result(&r);
+		}
+		ck_assert(ever);
+		free_result(&whole);
+	}
+}
+END_TEST
+
+/* One line of 50 MB: as a header, as a foreign mark, as the body. */
+START_TEST(one_long_line)
+{
+	static const char *const starts[] = { "A: ", "X-Spam-Flag: ", "",
+	    "A: 1\nX-Spam-Flag: ", "From ", "A: 1\n\n", " " };
+	size_t size = 50000000, i;
+	char *in = unit_repeat('x', size);
+	struct verdict *v = unit_verdict(spam);
+	struct rewrite rw;
+	struct outcome o;
+
+	memcpy(in + size - 7, "\n\nbody\n", 7);
+	outcome_verdict(&o, v, &unit_policy);
+	for (i = 0; i < COUNT(starts); i++) {
+		memcpy(in, starts[i], strlen(starts[i]));
+		ck_assert_int_eq(rewrite_message(&rw, in, size, true, &o, v,
+		    &by_default), 0);
+		/* of what is not seen whole, nothing is taken away */
+		ck_assert_uint_le(rw.npieces, 3);
+		ck_assert_uint_le(rw.head_end, REWRITE_WINDOW);
+		ck_assert(!rw.pieces[rw.npieces - 1].ours ||
+		    rw.head_end == 0);
+		rewrite_free(&rw);
+		memset(in, 'x', 40);
+	}
+	verdict_free(v);
+	free(in);
+}
+END_TEST
+
+/* A field across the end of the window is left as it is, whole. */
+START_TEST(window_edge)
+{
+	static const char mark[] = "X-Spam-Flag: NO\n folded\n";
+	static const char rest[] = "B: 2\n\nbody\n";
+	size_t at, len;
+	char *in = malloc(REWRITE_WINDOW + 100);
+	struct result r;
+
+	for (at = REWRITE_WINDOW - 40; at <= REWRITE_WINDOW + 2; at++) {
+		memset(in, 'x', REWRITE_WINDOW + 100);
+		memcpy(in, "A: ", 3);
+		in[at - 1] = '\n';
+		memcpy(in + at, mark, sizeof(mark) - 1);
+		len = at + sizeof(mark) - 1;
+		memcpy(in + len, rest, sizeof(rest) - 1);
+		len += sizeof(rest) - 1;
+		r = rewritten_json(in, len, ham, &nothing);
+		if (r.len == len)
+			unit_bytes(r.all, r.len, in, len);
+		else {
+			ck_assert_uint_eq(r.len, len - (sizeof(mark) - 1));
+			ck_assert_ptr_null(memmem(r.all, r.len, "NO\n", 3));
+			ck_assert_ptr_null(memmem(r.all, r.len, "fold", 4));
+		}
+		/* what is well within it does go */
+		ck_assert(at != REWRITE_WINDOW - 40 || r.len < len);
+		free_result(&r);
+	}
+	free(in);
+}
+END_TEST
+
+Suite *
+rewrite_suite(void)
+{
+	Suite *s = suite_create("rewrite");
+	TCase *tc = unit_case(s, "shapes");
+
+	tcase_add_loop_test(tc, added_can_be_taken_away, 0, COUNT(shapes));
+	tc = unit_case(s, "headers");
+	tcase_add_test(tc, default_headers);
+	tcase_add_test(tc, report_and_scanner);
+	tcase_add_test(tc, rspamc_headers);
+	tcase_add_test(tc, unscanned);
+	tcase_add_test(tc, stars);
+	tcase_add_test(tc, huge_scores_keep_their_sign);
+	tcase_add_test(tc, no_score_is_minus_zero);
+	tcase_add_test(tc, foreign_marks_go);
+	tc = unit_case(s, "milter");
+	tcase_add_test(tc, milter_headers);
+	tcase_add_test(tc, extreme_positions);
+	tcase_add_test(tc, names_that_are_none);
+	tcase_add_test(tc, subjects);
+	tc = unit_case(s, "hostile");
+	tcase_add_loop_test(tc, hostile_values_stay_values, 0, COUNT(hostile));
+	tcase_add_test(tc, body_continues_nothing);
+	tc = unit_case(s, "limits");
+	tcase_add_test(tc, long_values);
+	tcase_add_test(tc, folds_at_blanks);
+	tcase_add_test(tc, many_symbols);
+	tcase_add_test(tc, many_fields_stay);
+	tcase_add_test(tc, any_part_is_enough_or_says_so);
+	tcase_add_test(tc, one_long_line);
+	tcase_add_test(tc, window_edge);
+	return s;
+}
