@@ -281,9 +281,9 @@ to[n] = 0;
 }
 
 
-/* Sets score, bar and their like. The epsilon makes up for decimal fractions
-that have no exact form (0.7 * 10 is less than 7); it has the score's sign, so
-that -6.2 becomes -62. */
+/* Sets score, bar and their like. The epsilon lets a score that is a little
+closer to zero than a tenth count as this tenth; it has the score's sign, so that
+-6.2 becomes -62. */
 
 static void
 set_numbers(spam_reply *reply, double score)

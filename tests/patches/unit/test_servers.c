@@ -131,6 +131,14 @@ START_TEST(addresses_that_are_none)
 	invalid_address(path);
 	path[0] = '/';
 	invalid_address(path);
+	memcpy(path + sizeof(s.host), " 783", 5);
+	path[0] = 'x';
+	invalid_address(path);
+	memcpy(path + sizeof(s.host) - 1, " 783", 5);
+	ck_assert(read_element(path));
+	ck_assert_uint_eq(strlen(CCS s.host), sizeof(s.host) - 1);
+	path[0] = '/';
+	path[sizeof(s.host) - 1] = 'x';
 	/* sun_path and its zero */
 	path[sizeof(((struct sockaddr_un *)0)->sun_path)] = '\0';
 	invalid_address(path);
@@ -145,8 +153,8 @@ START_TEST(options_that_are_none)
 	    "pri=", "pri=x", "pri=-1", "pri=9999999", "pri=1x", "weight=",
 	    "weight=-1", "tmo=", "tmo=5", "tmo=0s", "tmo=-5s", "retry=x",
 	    "retry=0s", "time=", "time=8", "time=25-26", "time=8.60-9",
-	    "time=8.0.60-9", "time=24.0.1-24.0.2", "time=8-9x", "time=-9" };
-	char longest[200];
+	    "time=8.0.60-9", "time=8x9", "time=24.0.1-24.0.2", "time=8-9x", "time=-9" };
+	char longest[200], element[256];
 	size_t i;
 
 	for (i = 0; i < COUNT(bad); i++)
@@ -154,6 +162,12 @@ START_TEST(options_that_are_none)
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
 	invalid_option(longest);
+
+	/* nor is the option before it read again */
+	stub_reset();
+	snprintf(element, sizeof(element), "h 1 pri=3 %s", longest);
+	ck_assert(read_element(element));
+	ck_assert_ptr_nonnull(strstr(stub_log(), "invalid spamd parameter"));
 }
 END_TEST
 
@@ -259,6 +273,11 @@ START_TEST(choose_by_weight)
 		count[i]++;
 	}
 	ck_assert_mem_eq(count, weight, sizeof(count));
+
+	/* one that is off does not count, whatever it weighs */
+	v[0].is_off = v[1].is_off = TRUE;
+	stub_reset();
+	ck_assert_int_eq(spam_server_choose(v, 4), 3);
 	ck_assert(stub_random_limits_ok());
 }
 END_TEST
