@@ -123,6 +123,13 @@ class WellFormed(unittest.TestCase):
 		self.assertIn("doc/exim-rspamd.txt", patch.files)
 
 
+	def test_shutdown_is_exims_own_fix(self):
+		for folder in ("4.86", "4.87"):
+			hunk, = Patch(PATCHES / folder / "01-shutdown.patch").files["src/spam.c"]
+			self.assertEqual([line for line in hunk.lines if not line.startswith(b" ")],
+			                 [b"-shutdown(spamd_sock,SHUT_WR);", b"+if (!sd->is_rspamd)", b"+  shutdown(spamd_sock,SHUT_WR);"])
+
+
 class Defects(unittest.TestCase):
 	def test_closed_together(self):
 		for folder in folders():

@@ -335,6 +335,16 @@ class Refusals(ToolCase):
 					(self.tree / place).chmod(mode)
 				self.assertEqual(content(self.tree), self.stock)
 
+	def test_write_error(self):
+		# A mv that fails on one file, as on a full disk, in the middle of it all.
+		tools = self.dir / "bin"
+		tools.mkdir()
+		(tools / "mv").write_text(f'#!/bin/sh\ncase $* in *src/spam.c) exit 1;; esac\nexec {shutil.which("mv")} "$@"\n')
+		(tools / "mv").chmod(0o755)
+		out = self.run_tool("apply", self.tree, code=74, path=f"{tools}:{os.environ['PATH']}")
+		self.assertIn("The tree is as it was", out)
+		self.assertEqual(content(self.tree), self.stock)
+
 	def test_symbolic_link(self):
 		(self.tree / "src/exim.c").rename(self.dir / "elsewhere.c")
 		(self.tree / "src/exim.c").symlink_to(self.dir / "elsewhere.c")
