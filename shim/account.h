@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * account: what is known of a request at its end, as one line for the log.
  */

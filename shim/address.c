@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * address: the grammar of mail addresses, as Exim accepts and stores them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * answer: the bytes of a reply, whatever the command, in an evbuffer.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * backend: the rspamds of a worker, their addresses and TLS contexts.
  */

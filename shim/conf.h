@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * conf: what the configuration file, the command line and the defaults say,
  * checked; the command line beats the file, the file beats the defaults.

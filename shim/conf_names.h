@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * conf_names: the words of the configuration, in the order of the values
  * that they stand for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * conf_value: what the readers of the configuration's parts share: telling
  * faults, and reading values.  Only they include it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * envelope: what is known of the SMTP transaction that a message came by.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * exchange: one HTTP exchange with one rspamd, with its deadlines.
  *

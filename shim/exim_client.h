@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * exim_client: who handed a mail to Exim, as Exim's Received: tells it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * http_response: a push parser for one HTTP/1.1 response (RFC 9112).
  *

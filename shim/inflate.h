@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * inflate: the body of a request with "Compress: zlib", piece by piece.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * message: the body of a request, kept once, as it comes from the client.
  *

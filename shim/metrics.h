@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * metrics: counters of all workers in one place, shared memory, so that
  * they outlive a worker that dies.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * rewrite: the message that PROCESS and HEADERS give back, as a list of
  * pieces: text of ours, and ranges of the message as it came.  So the body

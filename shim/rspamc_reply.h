@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * rspamc_reply: what a RSPAMC client (Exim's variant=rspamd) gets, in the
  * syntax of rspamd 4.0's text replies and within what Exim can take.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * rspamd_request: the HTTP head of a check, from a whitelist of headers.
  *

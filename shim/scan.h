@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * scan: a message's way to its verdict, over one rspamd or, where that
  * cannot be had, the next.

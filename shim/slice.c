@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * slice: a part of somebody else's bytes, read from its front.
  */

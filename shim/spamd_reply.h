@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * spamd_reply: what a SPAMC client gets, byte for byte as spamd writes it
  * (SpamAssassin 4.0.1; Exim and spamc depend on the form by version).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * spamd_request: the head of a request as spamd's clients send it (SPAMC),
  * or as Exim's variant=rspamd does (RSPAMC).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * stream: one connected socket with its buffers, plain or TLS.
  *

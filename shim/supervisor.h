@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * supervisor: owns what needs privilege or must outlive a worker, and keeps
  * the workers running.

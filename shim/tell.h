@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tell: what SpamAssassin's TELL asks for, done by rspamd's controllers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * text: a bounded writer, and the cleaning of bytes that nobody vouches for.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tls: OpenSSL's side of connections: to a rspamd that speaks https, and of
  * clients.

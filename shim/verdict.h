@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verdict: what rspamd's JSON reply to /checkv2 says, checked and capped.
  *

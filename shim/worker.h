@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * worker: a process that accepts clients and serves them in one event loop.
  */
