@@ -9,9 +9,18 @@
 
 #include "slice.h"
 
+/* Are the N bytes at A those at B?  Of no bytes there may be no address. */
+static bool
+same(const char *a, const char *b, size_t n)
+{
+	return n == 0 || memcmp(a, b, n) == 0;
+}
+
 void
 slice_advance(struct slice *s, size_t n)
 {
+	if (n == 0)
+		return;
 	s->p += n;
 	s->len -= n;
 }
@@ -25,13 +34,13 @@ slice_next_is(const struct slice *s, char c)
 bool
 slice_equal(const struct slice *a, const struct slice *b)
 {
-	return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+	return a->len == b->len && same(a->p, b->p, a->len);
 }
 
 bool
 slice_equals_text(const struct slice *s, const char *text)
 {
-	return s->len == strlen(text) && memcmp(s->p, text, s->len) == 0;
+	return s->len == strlen(text) && same(s->p, text, s->len);
 }
 
 bool
@@ -39,7 +48,7 @@ slice_take(struct slice *s, const char *text)
 {
 	size_t n = strlen(text);
 
-	if (s->len < n || memcmp(s->p, text, n) != 0)
+	if (s->len < n || !same(s->p, text, n))
 		return false;
 	slice_advance(s, n);
 	return true;
@@ -88,7 +97,7 @@ slice_find(const struct slice *s, const char *text, size_t *at)
 	size_t n = strlen(text), i;
 
 	for (i = 0; i + n <= s->len; i++) {
-		if (memcmp(s->p + i, text, n) == 0) {
+		if (n == 0 || memcmp(s->p + i, text, n) == 0) {
 			*at = i;
 			return true;
 		}

@@ -158,8 +158,11 @@ main(void)
 	/* before the first suite is made; who runs this may say otherwise */
 	setenv("CK_DEFAULT_TIMEOUT", HANG_SECONDS, 0);
 	sr = srunner_create(text_suite());
+	srunner_add_suite(sr, slice_suite());
 	srunner_add_suite(sr, spamd_request_suite());
 	srunner_add_suite(sr, envelope_suite());
+	srunner_add_suite(sr, inflate_suite());
+	srunner_add_suite(sr, access_suite());
 	srunner_add_suite(sr, rspamd_request_suite());
 	srunner_add_suite(sr, http_response_suite());
 	srunner_add_suite(sr, verdict_suite());
@@ -168,6 +171,7 @@ main(void)
 	srunner_add_suite(sr, spamd_reply_suite());
 	srunner_add_suite(sr, rspamc_reply_suite());
 	srunner_add_suite(sr, rewrite_suite());
+	srunner_add_suite(sr, account_suite());
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);
