@@ -80,6 +80,7 @@ static cfg_opt_t options[] = {
 	CFG_INT("max_connections", 1000, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
 	CFG_BOOL("enable_shutdown_workaround", cfg_true, CFGF_NONE),
+	CFG_FLOAT("timeout_idle", 10.0, CFGF_NONE),
 	CFG_FLOAT("timeout_client", 60.0, CFGF_NONE),
 	CFG_FLOAT("timeout_connect", 5.0, CFGF_NONE),
 	CFG_FLOAT("timeout_send", 30.0, CFGF_NONE),
@@ -221,6 +222,7 @@ timeout(cfg_t *cfg, const char *key)
 static void
 load_timeouts(struct conf_timeouts *t, cfg_t *cfg)
 {
+	t->idle = timeout(cfg, "timeout_idle");
 	t->client = timeout(cfg, "timeout_client");
 	t->connect = timeout(cfg, "timeout_connect");
 	t->send = timeout(cfg, "timeout_send");

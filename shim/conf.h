@@ -74,6 +74,7 @@ struct conf_backend {
 
 /* Deadlines, in seconds. */
 struct conf_timeouts {
+	double	idle;		/* for the client's first byte */
 	double	client;		/* for the client to deliver its request */
 	double	connect;	/* to resolve, connect, and agree on TLS */
 	double	send;		/* to send the message to rspamd */

@@ -113,10 +113,11 @@ conf_dump(const struct conf *c, FILE *f)
 	    (unsigned long long)c->max_message_size);
 	fprintf(f, "enable_shutdown_workaround = %s\n",
 	    c->shutdown_workaround ? "true" : "false");
-	fprintf(f, "timeout_client = %g\ntimeout_connect = %g\n"
+	fprintf(f, "timeout_idle = %g\ntimeout_client = %g\n"
+	    "timeout_connect = %g\n"
 	    "timeout_send = %g\ntimeout_wait = %g\ntimeout_receive = %g\n"
 	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n",
-	    t->client, t->connect, t->send, t->wait, t->receive, t->reply,
+	    t->idle, t->client, t->connect, t->send, t->wait, t->receive, t->reply,
 	    t->request, t->stop);
 	dump_string(f, "", "user", c->user);
 	dump_string(f, "", "group", c->group);

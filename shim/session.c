@@ -657,7 +657,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	}
 	if (stream_start(s->stream, false) == -1)
 		goto fail_session;
-	timer_arm(s->timer, env->conf->timeout.client);
+	timer_arm(s->timer, env->conf->timeout.idle);
 	timer_arm(s->total, env->conf->timeout.request);
 	metrics_opened(env->metrics, env->slot);
 	LIST_INSERT_HEAD(&env->sessions, s, entry);

@@ -183,6 +183,15 @@ class Deadlines(Base):
 		self.assertEqual((line["outcome"], line["reason"]), ("client-gone", "timeout_reply is over: it did not take its reply"))
 		sock.close()
 
+	def test_idle_clients_hold_nobody_up(self):
+		"""Connections without a byte do not keep the others out for long."""
+		shim = self.own(Shim, backend=self.fake.url, config="max_connections = 5\ntimeout_idle = 0.5\ntimeout_client = 100\n")
+		idle = [connect(shim.port) for _ in range(5)]
+		self.assertEqual(talk(shim.port, CHECK), GOOD)
+		for sock in idle:
+			self.assertEqual(sock.recv(1), b"")
+			sock.close()
+
 	def test_reload_leaves_a_late_starter_its_time(self):
 		"""Its first byte after the reload counts, not the short time for that."""
 		shim = self.own(Shim, backend=self.fake.url, config="")
