@@ -230,7 +230,7 @@ START_TEST(empty_reports)
 	    SPAMD_HEAD " \t\r\n\r\n \r\n"));
 	ck_assert_str_eq(CCS r.report, "");
 	ck_assert_ptr_null(read_bytes(SPAM_REPLY_SPAMD,
-	    BYTES(SPAMD_HEAD "seen\0hidden")));
+	    BYTES(SPAMD_HEAD "seen\r\n\0hidden")));
 	ck_assert_str_eq(CCS r.report, "seen");
 }
 END_TEST
