@@ -145,7 +145,7 @@ class FakeSpamd:
 def rspamd_reply(score="1.00", action="no action", report=b"Symbol: A(1.00)\r\nMessage-ID: <a@b>\r\n",
                  threshold="15.00", end=b"\r\n"):
 	"""A reply in rspamd's words."""
-	text = [f"RSPAMD/1.3 0 EX_OK", f"Metric: default; False; {score} / {threshold} / 0.0", f"Action: {action}", ""]
+	text = ["RSPAMD/1.3 0 EX_OK", f"Metric: default; False; {score} / {threshold} / 0.0", f"Action: {action}", ""]
 	return end.join(line.encode() for line in text) + report.replace(b"\r\n", end)
 
 
