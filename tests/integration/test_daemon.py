@@ -397,7 +397,7 @@ class Clients(Case):
 		self.deadline("timeout_send", rspamc_request(message() + b"x" * 30000000))
 
 	def test_silent_client_is_dropped(self):
-		shim = self.own(Shim, backend=self.fake.url, config="timeout_client = 0.3\n")
+		shim = self.own(Shim, backend=self.fake.url, config="timeout_idle = 0.3\n")
 		with connect(shim.port) as sock:
 			self.assertEqual(receive(sock), b"")
 
