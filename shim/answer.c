@@ -3,6 +3,8 @@
 
 #include <event2/buffer.h>
 
+#include <string.h>
+
 #include "answer.h"
 #include "rspamc_reply.h"
 #include "spamd_reply.h"
@@ -36,6 +38,30 @@ rewrite_head(const struct answer *a, struct rewrite *rw)
 	}
 }
 
+/*
+ * How much of the message the reply to HEADERS takes with it: spamc puts the
+ * reply before what follows the first two line ends of one kind, wherever
+ * they are.  At least HEAD_END, the end of the head, which P is.
+ */
+static size_t
+headers_end(struct evbuffer *body, const char *p, size_t head_end)
+{
+	struct evbuffer_ptr lf, crlf;
+	size_t end = 0;
+
+	if ((head_end >= 2 && memcmp(p + head_end - 2, "\n\n", 2) == 0) ||
+	    (head_end >= 4 && memcmp(p + head_end - 4, "\r\n\r\n", 4) == 0))
+		return head_end;
+	lf = evbuffer_search(body, "\n\n", 2, NULL);
+	crlf = evbuffer_search_range(body, "\r\n\r\n", 4, NULL,
+	    lf.pos >= 0 ? &lf : NULL);
+	if (crlf.pos >= 0)
+		end = (size_t)crlf.pos + 4;
+	else if (lf.pos >= 0)
+		end = (size_t)lf.pos + 2;
+	return end > head_end ? end : head_end;
+}
+
 /* Moves the message into OUT, with the head of RW. */
 static int
 put_message(const struct answer *a, const struct rewrite *rw,
@@ -45,15 +71,23 @@ put_message(const struct answer *a, const struct rewrite *rw,
 	const char *p = (char *)evbuffer_pullup(body,
 	    (ev_ssize_t)rw->head_end);
 	const struct rewrite_piece *q;
+	size_t end = 0;
 	int rc;
+
+	if (a->request->command == SPAMD_HEADERS)
+		end = headers_end(body, p, rw->head_end);
 
 	rc = evbuffer_add_buffer(out, message_prefix(a->message));
 	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
 		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,
 		    q->len);
+	if (rc == 0)
+		rc = evbuffer_drain(body, rw->head_end);
 	if (rc == 0 && a->request->command == SPAMD_PROCESS)
-		rc = evbuffer_drain(body, rw->head_end) == -1 ? -1 :
-		    evbuffer_add_buffer(out, body);
+		rc = evbuffer_add_buffer(out, body);
+	else if (rc == 0 && end > rw->head_end)
+		rc = evbuffer_remove_buffer(body, out, end - rw->head_end) ==
+		    -1 ? -1 : 0;
 	return rc;
 }
 
