@@ -230,6 +230,10 @@ class Exim(process.Party):
 		found = re.search(rb"Exim version (\d+)\.(\d+)", self._exim("-bV", conf="probe.conf").stdout)
 		return found and (int(found[1]), int(found[2]))
 
+	def has(self, word):
+		"""Does `exim -bV` name this among what is compiled in?"""
+		return word.encode() in self._exim("-bV", conf="probe.conf").stdout.split()
+
 	def needs(self, *options):
 		"""Skip the test unless this Exim has these options of its main section."""
 		for name in options:
