@@ -75,7 +75,7 @@ static cfg_opt_t options[] = {
 	    CFGF_NO_TITLE_DUPES),
 	CFG_STR("password_file", NULL, CFGF_NONE),
 	CFG_INT("fuzzy_flag", 0, CFGF_NONE),
-	CFG_FLOAT("fuzzy_weight", 10.0, CFGF_NONE),
+	CFG_INT("fuzzy_weight", 10, CFGF_NONE),
 	CFG_INT("workers", 1, CFGF_NONE),
 	CFG_INT("max_connections", 1000, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
@@ -179,7 +179,7 @@ load_controllers(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	    cfg_getstr(cfg, "password_file");
 	struct conf_backend *b;
 	cfg_t *sec;
-	long flag;
+	long flag, weight;
 
 	c->controller = calloc(count(&l) + 1, sizeof(*c->controller));
 	if (c->controller == NULL) {
@@ -202,10 +202,11 @@ load_controllers(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	if (flag < 0 || flag > 31)
 		conf_bad("fuzzy_flag", "%ld is not between 0 and 31", flag);
 	c->fuzzy_flag = (int)flag;
-	c->fuzzy_weight = cfg_getfloat(cfg, "fuzzy_weight");
-	if (!(c->fuzzy_weight > 0.0 && c->fuzzy_weight <= 1e6))
-		conf_bad("fuzzy_weight", "%g is not between 0 and 1000000",
-		    c->fuzzy_weight);
+	weight = cfg_getint(cfg, "fuzzy_weight");
+	if (weight < 1 || weight > 1000000)
+		conf_bad("fuzzy_weight", "%ld is not between 1 and 1000000",
+		    weight);
+	c->fuzzy_weight = (int)weight;
 }
 
 /* One deadline: from a hundredth of a second to an hour. */

@@ -94,7 +94,7 @@ struct conf {
 	struct conf_backend *controller;	/* for learning */
 	size_t		 ncontroller;
 	int		 fuzzy_flag;		/* 0: no fuzzy storage */
-	double		 fuzzy_weight;
+	int		 fuzzy_weight;
 	int		 workers;
 	uint64_t	 max_connections;	/* in all */
 	uint64_t	 max_message_size;	/* bytes */

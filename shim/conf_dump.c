@@ -104,7 +104,7 @@ conf_dump(const struct conf *c, FILE *f)
 		dump_backend(f, "backend", &c->backend[i]);
 	for (i = 0; i < c->ncontroller; i++)
 		dump_backend(f, "controller", &c->controller[i]);
-	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %g\n", c->fuzzy_flag,
+	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %d\n", c->fuzzy_flag,
 	    c->fuzzy_weight);
 	fprintf(f, "workers = %d\n", c->workers);
 	fprintf(f, "max_connections = %llu\n",

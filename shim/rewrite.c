@@ -467,7 +467,7 @@ add_milter(struct rewrite *rw, const struct head *h, const struct verdict *v,
 
 	for (i = 0; v != NULL && i < v->nmilter; i++) {
 		m = &v->milter[i];
-		if (m->value == NULL)
+		if (m->value == NULL || strlen(m->name) > REWRITE_NAME_MAX)
 			continue;
 		if (index > 0)
 			here = m->index > 0 && (size_t)m->index == index;

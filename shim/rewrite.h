@@ -17,6 +17,8 @@
 /* The head is looked for in so many bytes; the rest of a longer one is left
    as it is.  (Exim takes heads of 1 MB, Postfix of 100 KB.) */
 #define REWRITE_WINDOW	1048576
+/* A field whose name has more bytes is not added. */
+#define REWRITE_NAME_MAX	128
 
 enum rewrite_headers {
 	REWRITE_SPAMASSASSIN,	/* X-Spam-Flag, -Checker-Version, -Level, … */

@@ -108,7 +108,7 @@ rspamd_learn_head(struct text *out, const struct rspamd_learn_request *rq)
 	header(out, &left, "Password", "", rq->password, "");
 	header(out, &left, "Deliver-To", "", rq->deliver_to, "");
 	if (rq->what == RSPAMD_FUZZY_ADD || rq->what == RSPAMD_FUZZY_DEL)
-		text_printf(out, "Flag: %d\r\nWeight: %g\r\n", rq->flag,
+		text_printf(out, "Flag: %d\r\nWeight: %d\r\n", rq->flag,
 		    rq->weight);
 	text_puts(out, "\r\n");
 	return text_failed(out) ? -1 : 0;

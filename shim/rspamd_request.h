@@ -57,7 +57,8 @@ struct rspamd_learn_request {
 	const char		*password;	/* NULL: none */
 	const char		*deliver_to;	/* NULL: nobody's own learning */
 	int			 flag;		/* of the fuzzy storage */
-	double			 weight;	/* likewise */
+	int			 weight;	/* likewise; rspamd takes one
+						   with a fraction for 1 */
 };
 
 /*

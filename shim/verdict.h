@@ -18,8 +18,6 @@
 #define VERDICT_MESSAGES_MAX	16
 #define VERDICT_MILTER_MAX	256
 #define VERDICT_THRESHOLDS_MAX	64
-/* A header's name of more bytes is none. */
-#define VERDICT_HEADER_MAX	128
 
 struct verdict_symbol {
 	const char	 *name;

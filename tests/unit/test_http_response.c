@@ -238,6 +238,48 @@ START_TEST(late_close_is_alike)
 }
 END_TEST
 
+/* The name that the server gives itself, however it comes. */
+START_TEST(server_is_named)
+{
+	static const struct {
+		const char *in, *server;
+	} t[] = {
+		{ OK "Server: rspamd/3.4\r\nContent-Length: 0\r\n\r\n",
+		    "rspamd/3.4" },
+		{ OK "sErVeR:\t rspamd/4.1.5 \r\nContent-Length: 0\r\n\r\n",
+		    "rspamd/4.1.5" },
+		{ OK "Content-Length: 0\r\n\r\n", "" },
+		{ OK "Server:\r\nContent-Length: 0\r\n\r\n", "" },
+		{ OK "X-Server: x\r\nServers: y\r\nContent-Length: 0\r\n"
+		    "\r\n", "" },
+		{ OK "Transfer-Encoding: chunked\r\n\r\n0\r\nServer: x\r\n"
+		    "\r\n", "" },
+		{ OK "Server: 0123456789012345678901234567890123456789"
+		    "0123456789012345678901234567890123456789\r\n"
+		    "Content-Length: 0\r\n\r\n",
+		    "0123456789012345678901234567890123456789"
+		    "01234567890123456789012" },
+	};
+	struct http_response *h;
+	size_t i, cut, len;
+
+	h = http_response_new(BODY_MAX);
+	ck_assert_str_eq(http_response_server(h), "");
+	http_response_free(h);
+	for (i = 0; i < COUNT(t); i++) {
+		len = strlen(t[i].in);
+		for (cut = 0; cut <= len + 1; cut++) {
+			h = http_response_new(BODY_MAX);
+			ck_assert_int_eq(feed(h, t[i].in, len, cut, false),
+			    HTTP_DONE);
+			ck_assert_str_eq(http_response_server(h),
+			    t[i].server);
+			http_response_free(h);
+		}
+	}
+}
+END_TEST
+
 /*
  * A connection that ends too early, at whatever byte, gives no response;
  * only one that is delimited by the close cannot know.
@@ -453,6 +495,7 @@ http_response_suite(void)
 	tcase_add_loop_test(tc, responses_are_understood, 0, COUNT(responses));
 	tcase_add_test(tc, no_part_is_a_whole);
 	tcase_add_test(tc, body_may_hold_any_byte);
+	tcase_add_test(tc, server_is_named);
 	tc = unit_case(s, "splits");
 	tcase_add_loop_test(tc, every_split_is_alike, 0, COUNT(responses));
 	tcase_add_loop_test(tc, late_close_is_alike, 0, COUNT(responses));

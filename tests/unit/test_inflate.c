@@ -134,6 +134,28 @@ START_TEST(large_messages)
 }
 END_TEST
 
+/* Blocks that are not compressed: at some byte all that went in has come out
+   and fills the buffer. */
+START_TEST(stored_blocks)
+{
+	static char in[40000];
+	uLongf size = compressBound(sizeof(in));
+	char *p = malloc(size);
+
+	memset(in, 'x', sizeof(in));
+	ck_assert_int_eq(compress2((Bytef *)p, &size, (const Bytef *)in,
+	    sizeof(in), 0), Z_OK);
+	gives(p, size, 1, NO_LIMIT, INFLATE_DONE, in, sizeof(in));
+	gives(p, size, size, NO_LIMIT, INFLATE_DONE, in, sizeof(in));
+	/* just a piece of the largest size that comes out at once */
+	size = compressBound(16384);
+	ck_assert_int_eq(compress2((Bytef *)p, &size, (const Bytef *)in,
+	    16384, 0), Z_OK);
+	gives(p, size - 4, size, NO_LIMIT, INFLATE_MORE, in, 16384);
+	free(p);
+}
+END_TEST
+
 /* Both sides of the limit, wherever it is. */
 START_TEST(limit)
 {
@@ -300,6 +322,7 @@ inflate_suite(void)
 	tcase_add_test(tc, every_split_is_alike);
 	tcase_add_test(tc, cut_off);
 	tcase_add_test(tc, large_messages);
+	tcase_add_test(tc, stored_blocks);
 	tcase_add_test(tc, after_the_end);
 	tcase_add_test(tc, states_are_final);
 	tcase_add_test(tc, sink_gives_up);

@@ -262,6 +262,24 @@ START_TEST(failures_have_codes)
 }
 END_TEST
 
+START_TEST(done_is_no_verdict)
+{
+	struct outcome o;
+
+	memset(&o, 0xff, sizeof(o));
+	outcome_done(&o, "learned before");
+	ck_assert_int_eq(o.kind, OUTCOME_DONE);
+	ck_assert_int_eq(o.failure, FAILURE_NONE);
+	ck_assert(!o.spam);
+	ck_assert_str_eq(o.action, "");
+	ck_assert_str_eq(o.reason, "learned before");
+	outcome_done(&o, "");
+	ck_assert_str_eq(o.reason, "");
+	outcome_done(&o, "a\r\n\x1b");
+	ck_assert_str_eq(o.reason, "a ?");
+}
+END_TEST
+
 START_TEST(reason_is_clean_and_bounded)
 {
 	struct outcome o;
@@ -287,6 +305,7 @@ outcome_suite(void)
 	tcase_add_loop_test(tc, shown_numbers, 0, COUNT(numbers));
 	tcase_add_test(tc, numbers_agree_with_the_flag);
 	tcase_add_test(tc, unscanned_passes_as_ham);
+	tcase_add_test(tc, done_is_no_verdict);
 	tc = unit_case(s, "failures");
 	tcase_add_test(tc, failures_have_codes);
 	tcase_add_test(tc, reason_is_clean_and_bounded);

@@ -531,7 +531,7 @@ START_TEST(names_that_are_none)
 {
 	static const char *const bad[] = { "", " ", "A B", "A:", "A:B", "\\n",
 	    "A\\r\\nB", "A\\t", "\x7f", "caf\xc3\xa9", "\xff" };
-	char *too_long = unit_repeat('x', VERDICT_HEADER_MAX + 1), *json;
+	char *too_long = unit_repeat('x', REWRITE_NAME_MAX + 1), *json;
 	size_t i;
 
 	for (i = 0; i <= COUNT(bad); i++) {

@@ -356,6 +356,66 @@ START_TEST(nothing_is_smuggled)
 }
 END_TEST
 
+#define LEARN(what)	"POST /" what " HTTP/1.1\r\n" \
+			"Host: 127.0.0.1:11334\r\n" \
+			"User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n" \
+			"Connection: close\r\n" \
+			"Content-Length: 5000000000\r\n"
+
+/* RQ's head is EXPECTED; with a byte less of room it is none. */
+static void
+learns(const struct rspamd_learn_request *rq, const char *expected)
+{
+	struct text out;
+
+	text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+	ck_assert_int_eq(rspamd_learn_head(&out, rq), 0);
+	unit_text(&out, expected);
+	text_free(&out);
+	text_init(&out, strlen(expected) - 1);
+	ck_assert_int_eq(rspamd_learn_head(&out, rq), -1);
+	text_free(&out);
+}
+
+START_TEST(learning)
+{
+	struct rspamd_learn_request rq = { .what = RSPAMD_LEARN_SPAM,
+	    .host = "127.0.0.1:11334", .length = UINT64_C(5000000000),
+	    .password = "pass word", .deliver_to = "me@x", .flag = 11,
+	    .weight = 7 };
+
+	ck_assert_str_eq(rspamd_learn_name(rq.what), "learnspam");
+	learns(&rq, LEARN("learnspam") "Password: pass word\r\n"
+	    "Deliver-To: me@x\r\n\r\n");
+	rq.what = RSPAMD_LEARN_HAM;
+	rq.deliver_to = NULL;
+	learns(&rq, LEARN("learnham") "Password: pass word\r\n\r\n");
+	rq.password = NULL;
+	learns(&rq, LEARN("learnham") "\r\n");
+	rq.what = RSPAMD_FUZZY_ADD;
+	learns(&rq, LEARN("fuzzyadd") "Flag: 11\r\nWeight: 7\r\n\r\n");
+	/* rspamd reads whole numbers only, and takes others for 1 */
+	rq.what = RSPAMD_FUZZY_DEL;
+	rq.weight = 1000000;
+	learns(&rq, LEARN("fuzzydel") "Flag: 11\r\nWeight: 1000000\r\n\r\n");
+}
+END_TEST
+
+START_TEST(nothing_is_smuggled_to_a_controller)
+{
+	struct rspamd_learn_request rq = { .what = RSPAMD_LEARN_HAM,
+	    .host = "127.0.0.1:11334", .length = UINT64_C(5000000000) };
+	static const char *const bad[] = { "a\rb", "a\nb",
+	    "a\r\nFile: /etc/passwd", "\x01", "a\tb", "\x7f" };
+	size_t i;
+
+	for (i = 0; i < COUNT(bad); i++) {
+		rq.password = rq.deliver_to = bad[i];
+		learns(&rq, LEARN("learnham") "\r\n");
+	}
+}
+END_TEST
+
 Suite *
 rspamd_request_suite(void)
 {
@@ -376,5 +436,8 @@ rspamd_request_suite(void)
 	tc = unit_case(s, "smuggling");
 	tcase_add_test(tc, controls_do_not_reach_the_head);
 	tcase_add_loop_test(tc, nothing_is_smuggled, 0, COUNT(smuggled));
+	tc = unit_case(s, "learning");
+	tcase_add_test(tc, learning);
+	tcase_add_test(tc, nothing_is_smuggled_to_a_controller);
 	return s;
 }

@@ -114,6 +114,84 @@ START_TEST(every_cell)
 }
 END_TEST
 
+/* What stands before the message of PROCESS and of HEADERS. */
+START_TEST(before_the_message)
+{
+	static const char *const by_version[] = {
+		"SPAMD/1.0 0 EX_OK\r\n", "SPAMD/1.0 0 EX_OK\r\n",
+		OK "Content-length: 5000000000\r\n\r\n",
+		OK "Content-length: 5000000000\r\n" TRUE_ "\r\n",
+		OK "Content-length: 5000000000\r\n" TRUE_ "\r\n",
+		OK "Content-length: 5000000000\r\n" TRUE_ "\r\n",
+	};
+	struct spamd_request r = { .dialect = SPAMD_SPAMC };
+	struct verdict *v = unit_verdict(spam);
+	struct outcome o;
+	struct text out;
+	size_t i, k;
+
+	outcome_verdict(&o, v, &unit_policy);
+	for (i = 0; i < COUNT(by_version); i++)
+		for (k = 0; k < 2; k++) {
+			r.command = k == 0 ? SPAMD_PROCESS : SPAMD_HEADERS;
+			r.version = 100 + (int)i;
+			text_init(&out, SPAMD_REPLY_MAX);
+			ck_assert_int_eq(spamd_reply_message(&out, &r, &o,
+			    UINT64_C(5000000000)), 0);
+			unit_text(&out, by_version[i]);
+			text_free(&out);
+			text_init(&out, strlen(by_version[i]) - 1);
+			ck_assert_int_eq(spamd_reply_message(&out, &r, &o,
+			    UINT64_C(5000000000)), -1);
+			text_free(&out);
+		}
+	verdict_free(v);
+	/* of a message that nobody scanned; and one without a byte */
+	outcome_pass(&o, &unit_policy, FAILURE_TOO_LARGE, "");
+	text_init(&out, SPAMD_REPLY_MAX);
+	ck_assert_int_eq(spamd_reply_message(&out, &r, &o, 0), 0);
+	unit_text(&out, OK "Content-length: 0\r\n"
+	    "Spam: False ; 0.0 / 15.0\r\n\r\n");
+	text_free(&out);
+}
+END_TEST
+
+START_TEST(tell)
+{
+	static const struct {
+		unsigned int set, removed;
+		const char *lines;
+	} t[] = {
+		{ 0, 0, "" },
+		{ SPAMD_LOCAL, 0, "DidSet: local\r\n" },
+		{ SPAMD_REMOTE, 0, "DidSet: remote\r\n" },
+		{ SPAMD_LOCAL | SPAMD_REMOTE, 0, "DidSet: local,remote\r\n" },
+		{ 0, SPAMD_LOCAL, "DidRemove: local\r\n" },
+		{ 0, SPAMD_LOCAL | SPAMD_REMOTE,
+		    "DidRemove: local,remote\r\n" },
+		{ SPAMD_LOCAL, SPAMD_REMOTE,
+		    "DidSet: local\r\nDidRemove: remote\r\n" },
+	};
+	struct text out;
+	size_t i;
+	char *s;
+
+	for (i = 0; i < COUNT(t); i++) {
+		s = unit_format(OK "%s\r\n\r\n", t[i].lines);
+		text_init(&out, SPAMD_REPLY_MAX);
+		ck_assert_int_eq(spamd_reply_tell(&out, t[i].set,
+		    t[i].removed), 0);
+		unit_text(&out, s);
+		text_free(&out);
+		text_init(&out, strlen(s) - 1);
+		ck_assert_int_eq(spamd_reply_tell(&out, t[i].set,
+		    t[i].removed), -1);
+		text_free(&out);
+		free(s);
+	}
+}
+END_TEST
+
 /* What spamc demands: the line's form, and a length right to the byte. */
 START_TEST(spamc_is_content)
 {
@@ -374,6 +452,8 @@ spamd_reply_suite(void)
 	TCase *tc = unit_case(s, "wire");
 
 	tcase_add_loop_test(tc, every_cell, 0, COUNT(cells));
+	tcase_add_test(tc, before_the_message);
+	tcase_add_test(tc, tell);
 	tcase_add_test(tc, spamc_is_content);
 	tcase_add_loop_test(tc, exim_is_content, 0, COUNT(for_exim));
 	tcase_add_test(tc, only_reject_by_policy);

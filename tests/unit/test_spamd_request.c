@@ -62,9 +62,10 @@ summary(const struct spamd_request *r, enum spamd_progress pr, size_t used)
 	    used, r->dialect, spamd_command_name(r->command), r->version);
 	if (r->has_length)
 		fprintf(f, " length=%" PRIu64, r->length);
-	fprintf(f, " user=%s to=%s compress=%s rcpt_seen=%zu\n",
-	    or_null(r->user), or_null(r->deliver_to), or_null(r->compress),
-	    r->rcpt_seen);
+	fprintf(f, " user=%s to=%s compress=%s rcpt_seen=%zu class=%d "
+	    "set=%u remove=%u\n", or_null(r->user), or_null(r->deliver_to),
+	    or_null(r->compress), r->rcpt_seen, r->message_class, r->set,
+	    r->remove);
 	fprintf(f, "from=%s ip=%s helo=%s host=%s id=%s auth=%d as=%s",
 	    or_null(e->sender), or_null(e->ip), or_null(e->helo),
 	    or_null(e->hostname), or_null(e->queue_id), e->authenticated,
@@ -133,6 +134,8 @@ static const struct {
 	{ BYTES("REPORT_IFSPAM SPAMC/1.5\r\n\r\nSubject: x\r\n\r\n") },
 	{ BYTES("CHECK SPAMC/1.0\r\nSubject: this is the message\r\n\r\n") },
 	{ BYTES("TELL SPAMC/1.0\r\nSet: local\r\nMessage-class: spam\r\n\r\n") },
+	{ BYTES("TELL SPAMC/1.5\r\nMessage-class: ham\r\nSet: local, remote"
+	    "\r\nRemove: remote\r\nContent-length: 1\r\n\r\nx") },
 	{ BYTES("PING SPAMC/1.2\r\n") },
 	{ BYTES("PING SPAMC/1.5\r\nUser: x\r\n\r\n") },
 	{ BYTES("PING SPAMC/1.5\r\n") },
@@ -291,6 +294,65 @@ START_TEST(headers_are_read)
 	ck_assert_ptr_null(r->compress);
 	ck_assert(!r->has_length);
 	spamd_request_free(r);
+}
+END_TEST
+
+#define L	SPAMD_LOCAL
+#define R	SPAMD_REMOTE
+
+/* TELL's headers, in every form that clients write. */
+static const struct {
+	const char *headers;
+	enum spamd_class class;
+	unsigned int set, remove;
+} tells[] = {
+	{ "", SPAMD_CLASS_NONE, 0, 0 },
+	{ "Message-class: spam\r\nSet: local\r\n", SPAMD_CLASS_SPAM, L, 0 },
+	{ "Message-class: ham\r\nSet: local\r\n", SPAMD_CLASS_HAM, L, 0 },
+	{ "Remove: local\r\n", SPAMD_CLASS_NONE, 0, L },
+	{ "Message-class: spam\r\nSet: local,remote\r\n",
+	    SPAMD_CLASS_SPAM, L | R, 0 },
+	{ "Message-class: ham\r\nSet: local\r\nRemove: remote\r\n",
+	    SPAMD_CLASS_HAM, L, R },
+	/* James */
+	{ "Message-class: spam\r\nSet: local, remote\r\n",
+	    SPAMD_CLASS_SPAM, L | R, 0 },
+	{ "Remove:remote ,\tlocal\r\n", SPAMD_CLASS_NONE, 0, L | R },
+	{ "MESSAGE-CLASS: SPAM\r\nset: LOCAL\r\nremove: Remote\r\n",
+	    SPAMD_CLASS_SPAM, L, R },
+	{ "Set: remote\r\nSet: local\r\n", SPAMD_CLASS_NONE, L | R, 0 },
+	/* what is none of these is nothing */
+	{ "Message-class: \r\nSet:\r\nRemove: ,, ,\r\n", SPAMD_CLASS_NONE,
+	    0, 0 },
+	{ "Message-class: spammy\r\nSet: locally,remot,xlocal\r\n",
+	    SPAMD_CLASS_NONE, 0, 0 },
+	{ "Message-class: ham spam\r\nSet: elsewhere,local\r\n",
+	    SPAMD_CLASS_NONE, L, 0 },
+	{ "Message: spam\r\nSets: local\r\nX-Remove: local\r\n",
+	    SPAMD_CLASS_NONE, 0, 0 },
+};
+
+START_TEST(tell_says_what_to_do)
+{
+	static const char *const firsts[] = { "TELL SPAMC/1.0\r\n",
+	    "TELL SPAMC/1.5\r\n", "CHECK SPAMC/1.5\r\n",
+	    "PROCESS SPAMC/1.5\r\n", "CHECK RSPAMC/1.3\r\n" };
+	struct spamd_request *r;
+	bool tell;
+	size_t i;
+	char *in;
+
+	for (i = 0; i < COUNT(firsts); i++) {
+		tell = i < 2;
+		in = unit_format("%s%s\r\n", firsts[i], tells[_i].headers);
+		r = good(in, strlen(in), 0);
+		ck_assert_int_eq(r->message_class, tell ? tells[_i].class :
+		    SPAMD_CLASS_NONE);
+		ck_assert_uint_eq(r->set, tell ? tells[_i].set : 0);
+		ck_assert_uint_eq(r->remove, tell ? tells[_i].remove : 0);
+		spamd_request_free(r);
+		free(in);
+	}
 }
 END_TEST
 
@@ -764,6 +826,7 @@ spamd_request_suite(void)
 	tcase_add_test(tc, commands_and_versions);
 	tcase_add_test(tc, who_has_headers);
 	tcase_add_test(tc, headers_are_read);
+	tcase_add_loop_test(tc, tell_says_what_to_do, 0, COUNT(tells));
 	tcase_add_test(tc, dialects_do_not_mix);
 	tcase_add_test(tc, rspamc_envelope);
 	tcase_add_test(tc, null_sender_is_known);
