@@ -69,6 +69,14 @@ put_times(struct text *t, const struct account *a)
 	text_printf(t, " total=%.3f", at->total);
 }
 
+/* All of it: the client may swallow it. */
+static void
+put_reason(struct text *t, const struct outcome *o)
+{
+	text_field(t, "reason", o->reason, strlen(o->reason),
+	    sizeof(o->reason));
+}
+
 /* The last fields: how it ended. */
 static bool
 put_ending(struct text *t, const struct account *a)
@@ -84,7 +92,7 @@ put_ending(struct text *t, const struct account *a)
 	if (o == NULL || o->kind == OUTCOME_DONE) {
 		text_puts(t, " outcome=ok");
 		if (o != NULL && o->reason[0] != '\0')
-			field(t, "reason", o->reason);
+			put_reason(t, o);
 		return true;
 	}
 	if (o->kind == OUTCOME_VERDICT) {
@@ -94,7 +102,7 @@ put_ending(struct text *t, const struct account *a)
 	text_printf(t, " outcome=%s failure=%s",
 	    o->kind == OUTCOME_PASS ? "unscanned" : "error",
 	    failure_name(o->failure));
-	field(t, "reason", o->reason);
+	put_reason(t, o);
 	return false;
 }
 

@@ -25,12 +25,13 @@ rewrite_head(const struct answer *a, struct rewrite *rw)
 {
 	struct evbuffer *body = message_body(a->message);
 	size_t len, all = evbuffer_get_length(body), window;
+	const char *p;
 
 	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
 		len = all < window ? all : window;
-		if (rewrite_message(rw, (char *)evbuffer_pullup(body,
-		    (ev_ssize_t)len), len, len == all, a->outcome,
-		    a->verdict, &a->rewrite) == -1)
+		p = (char *)evbuffer_pullup(body, (ev_ssize_t)len);
+		if (p == NULL || rewrite_message(rw, p, len, len == all,
+		    a->outcome, a->verdict, &a->rewrite) == -1)
 			return -1;
 		if (!rw->more || window == REWRITE_WINDOW)
 			return 0;
@@ -77,6 +78,8 @@ put_message(const struct answer *a, const struct rewrite *rw,
 	if (a->request->command == SPAMD_HEADERS)
 		end = headers_end(body, p, rw->head_end);
 
+	if (p == NULL && rw->head_end > 0)
+		return -1;
 	rc = evbuffer_add_buffer(out, message_prefix(a->message));
 	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
 		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,

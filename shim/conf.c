@@ -148,6 +148,18 @@ name(const struct names *n, size_t i)
 	    n->standard;
 }
 
+/* Is the I-th of LIST among those before it? */
+static bool
+named_before(const char *const *list, size_t i)
+{
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (strcmp(list[k], list[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 {
@@ -155,6 +167,7 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	    CONF_DEFAULT_LISTEN };
 	struct names b = { args->backend, args->nbackend, cfg, "backend",
 	    CONF_DEFAULT_BACKEND };
+	size_t i;
 
 	c->listen = calloc(count(&l), sizeof(*c->listen));
 	c->backend = calloc(count(&b), sizeof(*c->backend));
@@ -162,6 +175,9 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		conf_bad("configuration", "out of memory");
 		return;
 	}
+	for (i = 1; i < l.nargs; i++)
+		if (named_before(l.args, i))
+			conf_bad(l.args[i], "-l names this address twice");
 	for (; c->nlisten < count(&l); c->nlisten++)
 		conf_listen_load(&c->listen[c->nlisten], name(&l, c->nlisten),
 		    section(cfg, "listen", name(&l, c->nlisten)), cfg);
@@ -281,15 +297,23 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 }
 
 /*
- * Does a comment or a string in F have no end?  libconfuse would take the
+ * Does a section, a comment or a string in F have no end?  libconfuse would take the
  * rest of the file for it and say nothing.  F is at its start again after.
+ * Returns the line where it may begin, or 0.
  */
-static bool
-is_unfinished(FILE *f)
+static unsigned int
+unfinished(FILE *f)
 {
+	unsigned int line = 1, began = 0;
 	int c, last = 0, in = 0;	/* in: '#', '/', '"', '\'', '*' or 0 */
+	int depth = 0;			/* of braces */
 
 	while ((c = getc(f)) != EOF) {
+		if (in == 0 && (c == '{' || c == '}'))
+			depth += c == '{' ? 1 : -1;
+		if (in == 0 && strchr("{#\"'/", c) != NULL)
+			began = line;
+		line += c == '\n';
 		if (in == 0 && (c == '#' || c == '"' || c == '\''))
 			in = c;
 		else if (in == 0 && last == '/' && (c == '/' || c == '*')) {
@@ -307,21 +331,24 @@ is_unfinished(FILE *f)
 		last = c;
 	}
 	rewind(f);
-	return in == '*' || in == '"' || in == '\'';
+	return in == '*' || in == '"' || in == '\'' || depth > 0 ? began : 0;
 }
 
 static void
 parse_open(cfg_t *cfg, const char *file, FILE *f)
 {
+	char where[1024];
+	unsigned int line;
 	struct stat st;
 
 	/* of a directory, say, its reader would end the program */
 	if (fstat(fileno(f), &st) == -1 ||
 	    !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode)))
 		conf_bad(file, "cannot be read: not a regular file");
-	else if (is_unfinished(f))
-		conf_bad(file, "a comment or a string has no end");
-	else {
+	else if ((line = unfinished(f)) > 0) {
+		(void)snprintf(where, sizeof(where), "%.1000s:%u", file, line);
+		conf_bad(where, "a section, a comment or a string has no end");
+	} else {
 		cfg->filename = strdup(file);	/* for the error texts */
 		if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !conf_faulty())
 			conf_bad(file, "syntax error");
@@ -348,7 +375,7 @@ conf_load(const struct conf_args *args, void (*say)(const char *line))
 	struct conf *c;
 	cfg_t *cfg;
 
-	conf_begin(say);
+	conf_begin(say, args->file);
 	c = calloc(1, sizeof(*c));
 	cfg = cfg_init(options, CFGF_NONE);
 	if (c == NULL || cfg == NULL) {

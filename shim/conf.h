@@ -123,7 +123,8 @@ struct conf_args {
 /*
  * Reads the configuration that ARGS ask for.  Returns it, owned by the
  * caller, or NULL after each fault was told to SAY as one line of text
- * ("FILE:LINE: what is wrong").
+ * ("FILE:LINE: what is
+ * wrong", without these for what the command line says).
  */
 struct conf *conf_load(const struct conf_args *args,
 	    void (*say)(const char *line));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,13 +103,13 @@ load_tls(struct conf_listen *l, cfg_t *sec)
 	l->certificate = conf_copy(cfg_getstr(sec, "certificate"));
 	l->key = conf_copy(cfg_getstr(sec, "key"));
 	l->client_ca = conf_copy(cfg_getstr(sec, "client_ca"));
-	/* one file may have both */
-	if (l->certificate != NULL && l->key == NULL)
-		l->key = conf_copy(l->certificate);
 	if (l->certificate == NULL && (l->key != NULL || l->client_ca != NULL))
 		conf_bad(l->address, "a key or client_ca without a certificate");
 	conf_readable(l->address, "certificate", l->certificate);
 	conf_readable(l->address, "key", l->key);
+	/* one file may have both */
+	if (l->certificate != NULL && l->key == NULL)
+		l->key = conf_copy(l->certificate);
 	conf_readable(l->address, "client_ca", l->client_ca);
 	/* once, and before there are workers: they must not depend on files
 	   that change, or that root alone can read */

@@ -15,12 +15,14 @@
 
 /* libconfuse's error function has no argument of ours. */
 static void (*say_line)(const char *);
+static const char *in_file;
 static bool is_faulty;
 
 void
-conf_begin(void (*say)(const char *))
+conf_begin(void (*say)(const char *), const char *file)
 {
 	say_line = say;
+	in_file = file;
 	is_faulty = false;
 }
 
@@ -45,17 +47,48 @@ conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
 	say_line(line);
 }
 
+/*
+ * The number of the first line of the file that has WORD and is no comment;
+ * 0 if there is none.
+ */
+static unsigned int
+find_line(const char *word)
+{
+	char *line = NULL;
+	unsigned int n = 0, found = 0;
+	size_t size = 0;
+	FILE *f;
+
+	if ((f = fopen(in_file, "re")) == NULL)
+		return 0;
+	while (found == 0 && getline(&line, &size, f) != -1) {
+		n++;
+		if (line[strspn(line, " \t")] != '#' &&
+		    strstr(line, word) != NULL)
+			found = n;
+	}
+	free(line);
+	(void)fclose(f);
+	return found;
+}
+
 void
 conf_bad(const char *where, const char *fmt, ...)
 {
 	char what[512], line[768];
+	unsigned int n;
 	va_list ap;
 
 	is_faulty = true;
 	va_start(ap, fmt);
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	(void)snprintf(line, sizeof(line), "%s: %s", where, what);
+	/* what is not in the file comes from the command line or defaults */
+	if (in_file != NULL && (n = find_line(where)) > 0)
+		(void)snprintf(line, sizeof(line), "%s:%u: %s: %s", in_file, n,
+		    where, what);
+	else
+		(void)snprintf(line, sizeof(line), "%s: %s", where, what);
 	say_line(line);
 }
 
@@ -145,7 +178,8 @@ conf_host_port(const char *s, char **host, char **port)
 	    n > 65535 || end == start)
 		return false;
 	if (host != NULL) {
-		*host = strndup(start, (size_t)(end - start));
+		if ((*host = strndup(start, (size_t)(end - start))) == NULL)
+			conf_bad(s, "out of memory");
 		*port = conf_copy(colon + 1);
 	}
 	return true;

@@ -12,13 +12,16 @@
 
 #include <confuse.h>
 
-/* Faults go to SAY from now on; none was seen yet. */
-void	conf_begin(void (*say)(const char *line));
+/*
+ * Faults go to SAY from now on; none was seen yet.  FILE is named in them;
+ * NULL: there is none.
+ */
+void	conf_begin(void (*say)(const char *line), const char *file);
 
 /* Was a fault told since conf_begin()? */
 bool	conf_faulty(void);
 
-/* A fault of the setting called WHERE. */
+/* A fault of the setting called WHERE; its line in the file is told, too. */
 void	conf_bad(const char *where, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 

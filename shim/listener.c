@@ -64,8 +64,8 @@ advice(int e)
 		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE, "
 		    "or choose another with -l";
 	case EADDRINUSE:
-		return "; another program has it (SpamAssassin's spamd?): stop "
-		    "that, or choose another with -l";
+		return "; another program has it (SpamAssassin's spamd, or a "
+		    "second rspamd-shim?): stop that, or choose another with -l";
 	case EADDRNOTAVAIL:
 		return "; this machine does not have that address";
 	default:

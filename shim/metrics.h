@@ -21,7 +21,7 @@ struct metrics_slot {
 	_Atomic uint64_t passed;	/* unscanned, by policy */
 	_Atomic uint64_t failed;	/* error replies */
 	_Atomic uint64_t gone;		/* clients that left before their reply */
-	_Atomic uint64_t other;		/* PING, SKIP */
+	_Atomic uint64_t other;		/* PING, SKIP, TELL */
 };
 
 /* Shared memory for N slots; NULL without memory.  Never freed. */

@@ -134,6 +134,18 @@ outcome_failed(struct outcome *o, enum failure f, const char *why)
 	reason(o, why);
 }
 
+double
+outcome_shown(double x, int digits)
+{
+	double half = digits == 1 ? 0.05 : 0.005;
+
+	if (x > -half && x < half)
+		return 0.0;
+	/* a threshold may be just above the highest score */
+	return x > OUTCOME_SCORE_MAX && x < OUTCOME_SCORE_MAX + 1.0 ? x :
+	    clamp(x);
+}
+
 void
 outcome_done(struct outcome *o, const char *why)
 {

@@ -72,6 +72,12 @@ void	outcome_failed(struct outcome *o, enum failure f, const char *why);
 /* What was asked for has been done; WHY is for people, and may be "". */
 void	outcome_done(struct outcome *o, const char *why);
 
+/*
+ * X as it is shown with DIGITS decimals (1 or 2): within OUTCOME_SCORE_MAX,
+ * and never "-0.0".
+ */
+double	outcome_shown(double x, int digits);
+
 /* F as one word for the log; the exit code that spamd's error line has. */
 const char *failure_name(enum failure f);
 int	failure_code(enum failure f);

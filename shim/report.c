@@ -113,15 +113,6 @@ messages(struct report *r, const struct verdict *v)
 	r->messages_left = v->messages_seen - i;
 }
 
-/* A symbol's score, within the same bound as a message's. */
-static double
-shown(double score)
-{
-	if (score > OUTCOME_SCORE_MAX)
-		return OUTCOME_SCORE_MAX;
-	return score < -OUTCOME_SCORE_MAX ? -OUTCOME_SCORE_MAX : score;
-}
-
 static void
 milter(struct report *r, const struct verdict *v)
 {
@@ -182,7 +173,7 @@ rspamc_symbol(struct report *r, const struct verdict_symbol *s, bool extended)
 
 	text_puts(r->out, extended ? "X-Symbol: " : "Symbol: ");
 	shortened(r->out, s->name, NAME_MAX_);
-	text_printf(r->out, "(%.2f)", shown(s->score));
+	text_printf(r->out, "(%.2f)", outcome_shown(s->score, 2));
 	if (extended && s->description != NULL) {
 		text_puts(r->out, "; ");
 		shortened(r->out, s->description, DESCRIPTION_MAX);
@@ -197,7 +188,7 @@ spamc_symbol(struct report *r, const struct verdict_symbol *s)
 {
 	size_t at = begin_line(r), name;
 
-	text_printf(r->out, "%4.1f ", shown(s->score));
+	text_printf(r->out, "%4.1f ", outcome_shown(s->score, 1));
 	name = r->out->len;
 	shortened(r->out, s->name, NAME_MAX_);
 	text_printf(r->out, "%*s ", r->out->len - name < 22 ?

@@ -277,18 +277,6 @@ put_field(struct text *t, const char *name, const char *value, const char *eol)
 	text_puts(t, eol);
 }
 
-/* X as it is shown: bounded, and 0 where it is less than HALF its last digit,
-   so that no zero has a sign. */
-static double
-shown(double x, double half)
-{
-	if (x > -half && x < half)
-		return 0.0;
-	if (x > OUTCOME_SCORE_MAX)
-		return OUTCOME_SCORE_MAX;
-	return x < -OUTCOME_SCORE_MAX ? -OUTCOME_SCORE_MAX : x;
-}
-
 static void
 put_stars(struct text *t, double score, int most)
 {
@@ -348,7 +336,7 @@ put_status(struct text *t, const struct outcome *o, const struct verdict *v,
 
 	text_printf(t, "X-Spam-Status: %s, score=%.1f required=%.1f tests=",
 	    o->spam ? "Yes" : "No",
-	    shown(o->score, 0.05), shown(o->threshold, 0.05));
+	    outcome_shown(o->score, 1), outcome_shown(o->threshold, 1));
 	column = put_tests(t, o, v, eol, t->len - at);
 	if (column > 40)
 		text_printf(t, "%s\t", eol);
@@ -368,7 +356,7 @@ put_report(struct text *t, const struct verdict *v, const char *eol)
 	for (i = 0; v != NULL && i < v->nsymbols && t->len - start < REPORT_MAX;
 	    i++) {
 		s = &v->symbols[i];
-		text_printf(t, "%s\t* %4.1f ", eol, shown(s->score, 0.05));
+		text_printf(t, "%s\t* %4.1f ", eol, outcome_shown(s->score, 1));
 		(void)text_clean(t, s->name, strlen(s->name), 128);
 		if (s->description != NULL) {
 			text_puts(t, " ");
@@ -413,8 +401,8 @@ put_rspamc(struct text *t, const struct outcome *o, const struct verdict *v,
 	if (o->spam)
 		text_printf(t, "X-Spam: yes%s", eol);
 	put_field(t, "X-Spam-Action", o->action, eol);
-	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", shown(o->score, 0.005),
-	    shown(o->required, 0.005), eol);
+	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", outcome_shown(o->score, 2),
+	    outcome_shown(o->required, 2), eol);
 	text_puts(t, "X-Spam-Level: ");
 	put_stars(t, o->score, RSPAMC_STARS);
 	text_printf(t, "%sX-Spam-Symbols: ", eol);

@@ -4,12 +4,6 @@
 #include "report.h"
 #include "rspamc_reply.h"
 
-static void
-put_score(struct text *out, double x)
-{
-	text_printf(out, "%.2f", x > -0.005 && x < 0.005 ? 0.0 : x);
-}
-
 int
 rspamc_reply(struct text *out, const struct outcome *o,
     const struct verdict *v)
@@ -21,12 +15,10 @@ rspamc_reply(struct text *out, const struct outcome *o,
 		return text_failed(out) ? -1 : 0;
 	}
 	/* the semicolon belongs to Exim's %7s: no space before it */
-	text_printf(out, "RSPAMD/1.3 0 EX_OK\r\nMetric: default; %s; ",
-	    o->spam ? "True" : "False");
-	put_score(out, o->score);
-	text_puts(out, " / ");
-	put_score(out, o->required);
-	text_puts(out, " / 0.0\r\n");
+	text_printf(out, "RSPAMD/1.3 0 EX_OK\r\n"
+	    "Metric: default; %s; %.2f / %.2f / 0.0\r\n",
+	    o->spam ? "True" : "False", outcome_shown(o->score, 2),
+	    outcome_shown(o->required, 2));
 	report_write(out, o, v, REPORT_RSPAMC);
 	return text_failed(out) ? -1 : 0;
 }

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <event2/buffer.h>
 
@@ -99,13 +98,17 @@ on_exchange(struct exchange *x, void *arg)
 {
 	struct scan *s = arg;
 	enum failure f = exchange_failure(x);
+	char why[sizeof(s->outcome.reason)];
 
 	if (f == FAILURE_NONE) {
 		judge(s);
 		return;
 	}
 	if (!may_try_another(s, f)) {
-		fail(s, f, exchange_reason(x));
+		(void)snprintf(why, sizeof(why), "%s%s", exchange_reason(x),
+		    f == FAILURE_UNREACHABLE && exchange_connected(x) ?
+		    " (as rspamd does above its max_message)" : "");
+		fail(s, f, why);
 		return;
 	}
 	log_msg(LOG_WARNING, "client=%s %s; trying the next backend",

@@ -63,7 +63,7 @@ struct session {
 	bool		 any;		/* has the client sent anything? */
 	bool		 tls;
 	bool		 whole;		/* the request has come to its end */
-	const char	*late;		/* the deadline that it missed, for the log */
+	char		 late[80];	/* the deadline that it missed, for the log */
 
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
@@ -136,7 +136,7 @@ write_account(struct session *s, enum account_ending ending)
 		note_scan(s);
 	a->outcome = is_set(&s->at[AT_OUTCOME]) ? &s->outcome : NULL;
 	a->ending = ending;
-	a->gone_why = s->late != NULL ? s->late : stream_error(s->stream);
+	a->gone_why = s->late[0] != '\0' ? s->late : stream_error(s->stream);
 	a->times.read = seconds(&s->at[AT_START], &s->at[AT_MESSAGE]);
 	a->times.total = seconds(&s->at[AT_START], &s->at[AT_REPLIED]);
 	text_init(&t, ACCOUNT_LINE_MAX);
@@ -150,7 +150,9 @@ count(struct session *s, enum account_ending ending)
 {
 	struct metrics_slot *m = metrics_slot(s->env->metrics, s->env->slot);
 
-	if (ending == ACCOUNT_GONE)
+	if (!s->any)
+		;		/* a connection without a request */
+	else if (ending == ACCOUNT_GONE)
 		m->gone++;
 	else if (ending == ACCOUNT_SKIPPED || s->outcome.kind == OUTCOME_DONE)
 		m->other++;
@@ -193,7 +195,8 @@ end(struct session *s, enum account_ending ending)
 		write_account(s, ending);
 	else if (s->tls && ending == ACCOUNT_GONE)
 		log_msg(LOG_WARNING, "client=%s no request over TLS: %s",
-		    s->peer, stream_error(s->stream));
+		    s->peer, s->late[0] != '\0' ? s->late :
+		    stream_error(s->stream));
 	count(s, ending);
 	LIST_REMOVE(s, entry);
 	destroy(s);
@@ -306,7 +309,7 @@ start_scan(struct session *s)
 
 /*
  * Learns the envelope from Exim's own lines at the message's start, unless
- * RSPAMC's headers have told it; the lines are taken off in any case.
+ * RSPAMC's headers have told it; the lines are taken off then too.
  * Returns 0, or -1 without memory.
  */
 static int
@@ -556,6 +559,8 @@ expired(struct session *s, const char *key, double t)
 	switch (s->state) {
 	case STATE_HEAD:
 		if (!s->any) {
+			(void)snprintf(s->late, sizeof(s->late),
+			    "%s = %g s is over", key, t);
 			end(s, ACCOUNT_GONE);
 			return;
 		}
@@ -573,7 +578,8 @@ expired(struct session *s, const char *key, double t)
 		    scan_backend(s->scan));
 		break;
 	case STATE_REPLY:
-		s->late = "timeout_reply is over: it did not take its reply";
+		(void)snprintf(s->late, sizeof(s->late), "%s = %g s is over: "
+		    "it did not take its reply", key, t);
 		/* FALLTHROUGH */
 	default:
 		end(s, ACCOUNT_GONE);
@@ -588,10 +594,16 @@ static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
+	const struct conf_timeouts *t = &s->env->conf->timeout;
 
 	(void)fd;
 	(void)what;
-	expired(s, "timeout_client", s->env->conf->timeout.client);
+	if (s->state == STATE_REPLY)
+		expired(s, "timeout_reply", t->reply);
+	else if (s->any)
+		expired(s, "timeout_client", t->client);
+	else
+		expired(s, "timeout_idle", t->idle);
 }
 
 static void
@@ -686,7 +698,8 @@ sessions_abort(struct session_env *env)
 
 	while ((s = LIST_FIRST(&env->sessions)) != NULL) {
 		n += s->any && s->state != STATE_LINGER;
-		s->late = "timeout_stop is over";
+		(void)snprintf(s->late, sizeof(s->late), "timeout_stop = %g s "
+		    "is over", env->conf->timeout.stop);
 		/* an error, if it goes out at once: no reply is no verdict */
 		if (s->any && s->state < STATE_REPLY) {
 			cancel_scan(s);

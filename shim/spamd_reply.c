@@ -6,13 +6,6 @@
 #include "report.h"
 #include "spamd_reply.h"
 
-/* X without the sign of a zero: "-0.0" is no score. */
-static void
-put_score(struct text *out, double x)
-{
-	text_printf(out, "%.1f", x > -0.05 && x < 0.05 ? 0.0 : x);
-}
-
 /* "Spam: True ; 7.0 / 6.0": the spaces are what spamc's scanf() wants. */
 static void
 spam_line(struct text *out, const struct spamd_request *r,
@@ -22,10 +15,8 @@ spam_line(struct text *out, const struct spamd_request *r,
 		text_puts(out, o->spam ? "Spam: Yes ; " : "Spam: No ; ");
 	else
 		text_puts(out, o->spam ? "Spam: True ; " : "Spam: False ; ");
-	put_score(out, o->score);
-	text_puts(out, " / ");
-	put_score(out, o->threshold);
-	text_puts(out, "\r\n");
+	text_printf(out, "%.1f / %.1f\r\n", outcome_shown(o->score, 1),
+	    outcome_shown(o->threshold, 1));
 }
 
 /* spamd's error line; nothing may follow it, or spamc -L sees success. */

@@ -33,6 +33,7 @@ struct tell {
 	struct step	 steps[STEPS_MAX];
 	size_t		 nsteps;
 	size_t		 step, controller;	/* where it is */
+	struct backend	*asked;		/* the controller that was last */
 	unsigned int	 did_set, did_remove;
 	enum failure	 failure;
 	struct text	 reason;
@@ -181,6 +182,7 @@ ask(struct tell *t)
 	struct backend *b = backends_get(t->controllers, t->controller);
 	struct text head;
 
+	t->asked = b;
 	rq.what = t->steps[t->step].what;
 	rq.host = backend_host(b);
 	rq.password = backend_password(b);
@@ -265,5 +267,5 @@ tell_did_remove(const struct tell *t)
 const char *
 tell_backend(const struct tell *t)
 {
-	return backend_name(backends_get(t->controllers, t->controller));
+	return backend_name(t->asked);
 }

@@ -342,8 +342,10 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	accepters = calloc(listeners_count(ls), sizeof(*accepters));
 	w.accepting = calloc(listeners_count(ls), sizeof(struct event *));
 	w.base = new_base();
-	if (accepters == NULL || w.accepting == NULL || w.base == NULL)
+	if (accepters == NULL || w.accepting == NULL || w.base == NULL) {
+		log_msg(LOG_ERR, "a worker cannot start: out of memory");
 		goto done;
+	}
 	w.env.base = w.base;
 	w.env.conf = conf;
 	w.env.metrics = m;

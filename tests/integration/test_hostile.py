@@ -162,12 +162,12 @@ class Files(Base):
 		process.wait_until(lambda: "not a regular file" in shim.log(), "the reload is refused")
 		self.assertEqual(talk(shim.port, CHECK), GOOD)
 		shim.config.rmdir()
-		for text in ("/* no end", "user = \"nobody", "spam_actions = {'reject"):
+		for text in ("/* no end", "user = \"nobody", "spam_actions = {'reject", f'listen "{shim.address}" {{'):
 			shim.write_config(text)
 			before = shim.log().count("the running one stays")
 			shim.signal(signal.SIGHUP)
 			process.wait_until(lambda: shim.log().count("the running one stays") > before, "the reload is refused")
-			self.assertIn("a comment or a string has no end", shim.log())
+			self.assertIn("a section, a comment or a string has no end", shim.log())
 		self.assertEqual(talk(shim.port, CHECK), GOOD)
 		self.assertTrue(folder.exists())
 
@@ -180,7 +180,7 @@ class Deadlines(Base):
 		sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 		sock.sendall(b"PROCESS SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (len(mail), mail))
 		line, = shim.await_requests()
-		self.assertEqual((line["outcome"], line["reason"]), ("client-gone", "timeout_reply is over: it did not take its reply"))
+		self.assertEqual((line["outcome"], line["reason"]), ("client-gone", "timeout_reply = 0.5 s is over: it did not take its reply"))
 		sock.close()
 
 	def test_idle_clients_hold_nobody_up(self):
@@ -215,7 +215,7 @@ class Deadlines(Base):
 		sock.close()
 		line, = shim.await_requests()
 		self.assertEqual(line["outcome"], "client-gone")
-		self.assertGreater(float(line["wait"]), 0.1)
+		self.assertNotEqual(line["wait"], "0.000")
 
 
 class Log(Base):
