@@ -143,7 +143,7 @@ parse_version(const char *p, size_t len)
 	return major * 100 + minor;
 }
 
-/* Are there headers after the first line?  (spamd's rule, PROTOCOL 1.) */
+/* Are there headers after the first line?  (spamd's own rule.) */
 static bool
 has_headers(const struct spamd_request *r)
 {

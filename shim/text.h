@@ -57,7 +57,7 @@ bool	text_clean(struct text *t, const char *p, size_t len, size_t max);
  * is put in double quotes where it is empty or holds anything but plain
  * printing characters; in quotes, " and \ get a backslash, and control
  * characters and bytes that are not UTF-8 become \xNN.  At most MAX bytes
- * of VALUE are used; "..." follows a value cut short.
+ * of VALUE are used; a value cut short is quoted and ends in "...".
  */
 void	text_field(struct text *t, const char *name, const char *value,
 	    size_t len, size_t max);

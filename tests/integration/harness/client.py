@@ -68,7 +68,7 @@ def rspamc_request(body, command="CHECK", length=True, end=b"\r\n", headers=()):
 
 
 class RspamcReply:
-	"""A parsed RSPAMC reply; AssertionError where it breaks PROTOCOL's form."""
+	"""A parsed RSPAMC reply; AssertionError where it is not in form."""
 
 	METRIC = re.compile(rb"Metric: default; (True|False); (-?\d+\.\d\d) / (-?\d+\.\d\d) / 0\.0\Z")
 
