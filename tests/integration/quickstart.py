@@ -14,7 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import SOURCE_TREE, Rspamd, Shim, Unavailable, exim_with_drop_in_acl, process	# noqa: E402
 
 ACTIONS = ("no action", "greylist", "add header", "rewrite subject", "soft reject", "reject")
-MODES = ((True, "spamd_address with variant=rspamd"), (False, "plain spamd_address, as for SpamAssassin"))
+MODES = ((True, "spamd_address with variant=rspamd"), (False, "plain spamd_address, as for SpamAssassin\n"
+          "($spam_action is Exim's own there, reject or no action; rspamd's is the report's first line)"))
 
 
 def say(text):
