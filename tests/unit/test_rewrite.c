@@ -818,6 +818,14 @@ START_TEST(many_fields_stay)
 		free_result(&r);
 		free(in);
 	}
+	/* the last that is looked at goes, and none of the next one's lines */
+	in = many_fields(4095, "X-Spam-Flag: NO\n\tfolded\nB: 1\n\tstays\n\n");
+	r = rewritten_json(in, strlen(in), ham, &nothing);
+	ck_assert_uint_eq(r.len, strlen(in) -
+	    strlen("X-Spam-Flag: NO\n\tfolded\n"));
+	unit_ends(r.all, "\tfolded\nB: 1\n\tstays\n\n");
+	free_result(&r);
+	free(in);
 }
 END_TEST
 
