@@ -251,6 +251,23 @@ class Refusals(ToolCase):
 		self.run_tool("apply", "--release", "4.84.2", self.tree)
 		self.assertNotEqual(content(self.tree), before)
 
+	def test_a_file_that_differs_where_no_hunk_is(self):
+		"""It is told, and only who names the release gets it patched."""
+		rows = "".join(f"{file} {checksum(self.tree / file)} 4.83 4.84.2\n" for file in ("src/spam.c", "src/exim.c"))
+		(self.dir / "patches" / "files").write_text("# comment\n" + rows)
+		self.run_tool("apply", self.tree)
+		self.run_tool("revert", self.tree)
+		self.edit("src/spam.c", "line 40\n", "line 40\na distributor's\n")
+		before = content(self.tree)
+		out = self.run_tool("apply", self.tree, code=65)
+		self.assertTrue("src/spam.c" in out and "--release 4.84.2" in out, out)
+		self.assertEqual(content(self.tree), before)
+		self.assertIn("differs:  not as in 4.84.2, beside the patches: src/spam.c", self.run_tool("status", self.tree))
+		self.run_tool("apply", "--release", "4.84.2", self.tree)
+		self.assertIn("src/spam.c", self.run_tool("status", self.tree))
+		self.run_tool("revert", self.tree)
+		self.assertEqual(content(self.tree), before)
+
 	def test_distributor_with_old_version_header(self):
 		self.edit("src/deliver.c", "deliver", "changed")
 		(self.tree / "src/version.h").write_text('#define EXIM_RELEASE_VERSION_STR        "4.70"\n')
