@@ -190,7 +190,16 @@ class Sockets(Case):
 			with self.subTest(backend):
 				shim = self.own(Shim, backend=backend)
 				for _ in range(2):
-					self.assertEqual(RspamcReply(talk(shim.port, rspamc_request(message(X_Test_Score=7)))).score, "7.00")
+					self.assertEqual(RspamcReply(self.scanned(shim)).score, "7.00")
+
+	@staticmethod
+	def scanned(shim):
+		"""A reply with a verdict; rspamd_proxy 3.4 now and then closes without one, which must be an error."""
+		for _ in range(5):
+			reply = talk(shim.port, rspamc_request(message(X_Test_Score=7)))
+			if not reply.startswith(b"RSPAMD/1.3 75 EX_TEMPFAIL unreachable: "):
+				break
+		return reply
 
 
 class Held:
