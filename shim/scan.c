@@ -11,6 +11,10 @@
 #include "scan.h"
 #include "text.h"
 
+/* A connection that is lost over a smaller message has another reason than
+   rspamd's own limit, which nobody sets so low. */
+#define HINT_LEAST	65536
+
 struct scan {
 	struct event_base *base;
 	struct scan_job	 job;
@@ -106,7 +110,8 @@ on_exchange(struct exchange *x, void *arg)
 	}
 	if (!may_try_another(s, f)) {
 		(void)snprintf(why, sizeof(why), "%s%s", exchange_reason(x),
-		    f == FAILURE_UNREACHABLE && exchange_connected(x) ?
+		    f == FAILURE_UNREACHABLE && exchange_connected(x) &&
+		    evbuffer_get_length(s->job.body) >= HINT_LEAST ?
 		    " (as rspamd does above its max_message)" : "");
 		fail(s, f, why);
 		return;

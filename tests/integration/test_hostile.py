@@ -58,6 +58,15 @@ class Backends(Base):
 		self.assertRegex(talk(shim.port, CHECK), rb"\ASPAMD/1\.0 69 ")
 		self.assertEqual(sum(len(other.requests) for other in others), 2)
 
+	def test_a_lost_connection_hints_at_rspamds_limit(self):
+		"""Only over a message that can be above it."""
+		self.fake.raw(b"", abort=True)
+		shim = self.own(Shim, backend=self.fake.url)
+		for size, hint in ((65535, False), (65536, True)):
+			reply = talk(shim.port, b"CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (size, b"x" * size))
+			self.assertRegex(reply, rb"\ASPAMD/1\.0 69 ")
+			self.assertEqual(b"max_message" in reply, hint, reply)
+
 	def test_a_unix_socket_whose_queue_is_full(self):
 		path = self.folder("full") / "sock"
 		with socket.socket(socket.AF_UNIX) as listener:
