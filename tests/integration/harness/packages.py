@@ -30,6 +30,10 @@ GROUPS = {
 	"redis": (["redis-server"], "usr/bin/redis-server"),
 	"wrappers": (["libnss-wrapper", "libresolv-wrapper"], None),
 	"postfix": (["postfix", "postfix-pcre"], "usr/sbin/postfix"),
+	"uid-wrapper": (["libuid-wrapper"], None),
+	"spamass-milter": (["spamass-milter"], "usr/sbin/spamass-milter"),
+	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
+	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
 }
 
 _ready = {}
@@ -60,6 +64,14 @@ class Group:
 		"""Folders with the group's shared libraries, for LD_LIBRARY_PATH."""
 		folders = {p.parent for p in self.root.rglob("lib*.so*") if p.is_file()}
 		return ":".join(sorted(str(f) for f in folders))
+
+	def perl(self):
+		"""Command that runs Perl, in taint mode, with the group's modules."""
+		own = self.root / "usr/bin/perl"		# there if the machine's is older
+		folders = [p for pattern in ("usr/share/perl5", "usr/lib/*/perl5/5.*", "usr/share/perl/5.*", "usr/lib/*/perl/5.*",
+		                             "usr/lib/*/perl-base") for p in sorted(self.root.glob(pattern)) if p.is_dir()]
+		# -T: Perl does not look at PERL5LIB then, nor into the current folder.
+		return [str(own) if own.exists() else "/usr/bin/perl", "-T", *(f"-I{p}" for p in folders)]
 
 
 def progress(text):
