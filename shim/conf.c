@@ -89,8 +89,10 @@ static cfg_opt_t options[] = {
 	CFG_FLOAT("timeout_reply", 30.0, CFGF_NONE),
 	CFG_FLOAT("timeout_request", 100.0, CFGF_NONE),
 	CFG_FLOAT("timeout_stop", 110.0, CFGF_NONE),
+	CFG_FLOAT("timeout_worker", 30.0, CFGF_NONE),
 	CFG_STR("user", NULL, CFGF_NONE),
 	CFG_STR("group", NULL, CFGF_NONE),
+	CFG_STR("chroot", NULL, CFGF_NONE),
 	CFG_STR("log", "stderr", CFGF_NONE),
 	CFG_STR("pid_file", NULL, CFGF_NONE),
 	CFG_BOOL("daemon", cfg_false, CFGF_NONE),
@@ -248,6 +250,7 @@ load_timeouts(struct conf_timeouts *t, cfg_t *cfg)
 	t->reply = timeout(cfg, "timeout_reply");
 	t->request = timeout(cfg, "timeout_request");
 	t->stop = timeout(cfg, "timeout_stop");
+	t->worker = timeout(cfg, "timeout_worker");
 }
 
 /* Are the user and the group of the workers there? */
@@ -259,6 +262,29 @@ check_user(const struct conf *c)
 	if (c->group != NULL && getgrnam(c->group) == NULL)
 		conf_bad("group", "\"%s\" is not a group of this machine",
 		    c->group);
+}
+
+/*
+ * Can the workers do in their chroot what they are to do?  OpenSSL reads the
+ * system's CA certificates one by one when it needs them.
+ */
+static void
+check_chroot(const struct conf *c)
+{
+	const struct conf_backend *b;
+	size_t i;
+
+	if (c->chroot == NULL)
+		return;
+	if (c->chroot[0] != '/')
+		conf_bad("chroot", "\"%s\" is not an absolute path", c->chroot);
+	for (i = 0; i < c->nbackend + c->ncontroller; i++) {
+		b = i < c->nbackend ? &c->backend[i] :
+		    &c->controller[i - c->nbackend];
+		if (b->tls && b->verify && b->ca_file == NULL)
+			conf_bad(b->url, "with chroot it takes a ca_file, such "
+			    "as /etc/ssl/certs/ca-certificates.crt");
+	}
 }
 
 static void
@@ -286,6 +312,8 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	if (c->user == NULL && geteuid() == 0)
 		c->user = conf_copy(DEFAULT_USER);
 	check_user(c);
+	c->chroot = conf_copy(cfg_getstr(cfg, "chroot"));
+	check_chroot(c);
 	c->syslog = conf_choice("configuration", "log", cfg_getstr(cfg, "log"),
 	    conf_log_names, 2) == 1;
 	c->daemon = args->daemon || cfg_getbool(cfg, "daemon") == cfg_true;
@@ -416,6 +444,7 @@ conf_free(struct conf *c)
 	free(c->controller);
 	free(c->user);
 	free(c->group);
+	free(c->chroot);
 	free(c->pid_file);
 	free(c->file);
 	free(c);

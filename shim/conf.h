@@ -83,6 +83,7 @@ struct conf_timeouts {
 	double	reply;		/* for the client to take the reply */
 	double	request;	/* for all of it */
 	double	stop;		/* for running requests at SIGTERM */
+	double	worker;		/* for a worker's event loop to come round */
 };
 
 struct conf {
@@ -101,6 +102,7 @@ struct conf {
 	bool		 shutdown_workaround;
 	struct conf_timeouts timeout;
 	char		*user, *group;		/* of workers; NULL: as started */
+	char		*chroot;		/* of workers; NULL: none */
 	bool		 syslog;
 	bool		 daemon;
 	char		*pid_file;

@@ -116,11 +116,13 @@ conf_dump(const struct conf *c, FILE *f)
 	fprintf(f, "timeout_idle = %g\ntimeout_client = %g\n"
 	    "timeout_connect = %g\n"
 	    "timeout_send = %g\ntimeout_wait = %g\ntimeout_receive = %g\n"
-	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n",
+	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n"
+	    "timeout_worker = %g\n",
 	    t->idle, t->client, t->connect, t->send, t->wait, t->receive, t->reply,
-	    t->request, t->stop);
+	    t->request, t->stop, t->worker);
 	dump_string(f, "", "user", c->user);
 	dump_string(f, "", "group", c->group);
+	dump_string(f, "", "chroot", c->chroot);
 	fprintf(f, "log = %s\n", conf_log_names[c->syslog ? 1 : 0]);
 	dump_string(f, "", "pid_file", c->pid_file);
 	fprintf(f, "daemon = %s\n", c->daemon ? "true" : "false");

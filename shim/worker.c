@@ -5,11 +5,9 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <grp.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +18,7 @@
 
 #include "backend.h"
 #include "log.h"
+#include "privilege.h"
 #include "session.h"
 #include "timer.h"
 #include "worker.h"
@@ -205,37 +204,6 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 	on_ended(w);
 }
 
-/* Becomes the configured user.  Returns 0, or -1 after a line in the log. */
-static int
-drop_privileges(const struct conf *c)
-{
-	struct passwd *pw = NULL;
-	struct group *gr = NULL;
-	gid_t gid;
-
-	if (geteuid() != 0 || c->user == NULL)
-		return 0;
-	if ((pw = getpwnam(c->user)) == NULL) {
-		log_msg(LOG_ERR, "user = \"%s\" is not a user of this machine",
-		    c->user);
-		return -1;
-	}
-	if (c->group != NULL && (gr = getgrnam(c->group)) == NULL) {
-		log_msg(LOG_ERR, "group = \"%s\" is not a group of this machine",
-		    c->group);
-		return -1;
-	}
-	gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
-	if (initgroups(c->user, gid) == -1 || setgid(gid) == -1 ||
-	    setuid(pw->pw_uid) == -1 ||
-	    (pw->pw_uid != 0 && setuid(0) != -1)) {
-		log_msg(LOG_ERR, "cannot become user %s: %s", c->user,
-		    strerror(errno));
-		return -1;
-	}
-	return 0;
-}
-
 static void
 ignore_signals(void)
 {
@@ -355,17 +323,17 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	/* workers begin with different backends */
 	w.env.next_backend = i;
 	LIST_INIT(&w.env.sessions);
-	if (drop_privileges(conf) == -1)
+	/* reads resolv.conf and hosts, which a chroot need not have */
+	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
+	w.env.controllers = backends_new(w.base, conf->controller,
+	    conf->ncontroller);
+	if (w.env.backends == NULL || w.env.controllers == NULL ||
+	    privilege_drop(conf) == -1)
 		goto done;
 	/* without its supervisor nobody would stop it; not before setuid(),
 	   which clears it */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != supervisor)
-		goto done;
-	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
-	w.env.controllers = backends_new(w.base, conf->controller,
-	    conf->ncontroller);
-	if (w.env.backends == NULL || w.env.controllers == NULL)
 		goto done;
 	if (!make_events(&w, accepters)) {
 		log_msg(LOG_ERR, "out of memory");
