@@ -27,6 +27,12 @@
 #define POLICY_OPTIONS \
 	CFG_STR_LIST("spam_actions", NULL, CFGF_NODEFAULT), \
 	CFG_FLOAT("spam_threshold", 0, CFGF_NODEFAULT), \
+	CFG_STR("on_unreachable", NULL, CFGF_NODEFAULT), \
+	CFG_STR("on_timeout", NULL, CFGF_NODEFAULT), \
+	CFG_STR("on_rspamd_error", NULL, CFGF_NODEFAULT), \
+	CFG_STR("on_unreadable_reply", NULL, CFGF_NODEFAULT), \
+	CFG_STR("on_incomplete_scan", NULL, CFGF_NODEFAULT), \
+	CFG_STR("on_overload", NULL, CFGF_NODEFAULT), \
 	CFG_STR("on_too_large", NULL, CFGF_NODEFAULT)
 
 /* libconfuse does not say const */
@@ -76,6 +82,7 @@ static cfg_opt_t options[] = {
 	CFG_STR("password_file", NULL, CFGF_NONE),
 	CFG_INT("fuzzy_flag", 0, CFGF_NONE),
 	CFG_INT("fuzzy_weight", 10, CFGF_NONE),
+	CFG_FLOAT("task_timeout", 8.0, CFGF_NONE),
 	CFG_INT("workers", 1, CFGF_NONE),
 	CFG_INT("max_connections", 1000, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
@@ -304,6 +311,10 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	if (c->max_message_size == 0 || c->max_message_size > (1ULL << 32))
 		conf_bad("max_message_size", "\"%s\" is not a size from 1 to 4G, "
 		    "such as 50M", cfg_getstr(cfg, "max_message_size"));
+	c->task_timeout = cfg_getfloat(cfg, "task_timeout");
+	if (!(c->task_timeout >= 0.0 && c->task_timeout <= 3600.0))
+		conf_bad("task_timeout", "%g seconds is not between 0 and 3600",
+		    c->task_timeout);
 	c->shutdown_workaround = cfg_getbool(cfg,
 	    "enable_shutdown_workaround") == cfg_true;
 	load_timeouts(&c->timeout, cfg);

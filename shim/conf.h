@@ -32,7 +32,8 @@ enum conf_envelope {
 enum conf_user {
 	CONF_USER_IGNORE,
 	CONF_USER_AUTHENTICATED,	/* the SMTP-authenticated name */
-	CONF_USER_DELIVER_TO		/* the mailbox it is for */
+	CONF_USER_DELIVER_TO,		/* the mailbox it is for */
+	CONF_USER_SETTINGS_ID		/* which of rspamd's settings apply */
 };
 
 /* One address to listen on, and how its clients are treated. */
@@ -54,7 +55,6 @@ struct conf_listen {
 	enum rewrite_headers rewrite_headers;	/* PROCESS, HEADERS: what is added */
 	bool		 rewrite_report;	/* and X-Spam-Report to spam */
 	bool		 tell;		/* may clients train rspamd? */
-	bool		 pass_too_large;
 	struct outcome_policy policy;
 };
 
@@ -99,6 +99,7 @@ struct conf {
 	int		 workers;
 	uint64_t	 max_connections;	/* in all */
 	uint64_t	 max_message_size;	/* bytes */
+	double		 task_timeout;	/* rspamd's, in seconds; 0: unknown */
 	bool		 shutdown_workaround;
 	struct conf_timeouts timeout;
 	char		*user, *group;		/* of workers; NULL: as started */

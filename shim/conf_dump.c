@@ -9,10 +9,19 @@
 
 const char *const conf_envelope_names[] = { "exim", "addresses", "none" };
 const char *const conf_user_names[] = { "ignore", "authenticated",
-    "deliver-to" };
+    "deliver-to", "settings-id" };
 const char *const conf_headers_names[] = { "spamassassin", "rspamc",
     "none" };
-const char *const conf_large_names[] = { "pass", "defer" };
+const char *const conf_policy_names[] = { "defer", "pass" };
+const struct conf_policy_key conf_policy_keys[] = {
+	{ "on_unreachable", FAILURE_UNREACHABLE, false },
+	{ "on_timeout", FAILURE_TIMEOUT, false },
+	{ "on_rspamd_error", FAILURE_RSPAMD, false },
+	{ "on_unreadable_reply", FAILURE_UNREADABLE, false },
+	{ "on_incomplete_scan", FAILURE_INCOMPLETE, false },
+	{ "on_overload", FAILURE_OVERLOAD, false },
+	{ "on_too_large", FAILURE_TOO_LARGE, true }
+};
 const char *const conf_log_names[] = { "stderr", "syslog" };
 
 /* S, quoted as libconfuse reads it back: in double quotes it would look for
@@ -55,6 +64,8 @@ dump_list(FILE *f, const char *key, const char *const *list, size_t n)
 static void
 dump_listen(FILE *f, const struct conf_listen *l)
 {
+	size_t i;
+
 	fputs("listen ", f);
 	quote(f, l->address);
 	fputs(" {\n", f);
@@ -77,8 +88,10 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	    l->policy.nspam_actions);
 	if (!isnan(l->policy.spam_threshold))
 		fprintf(f, "\tspam_threshold = %.15g\n", l->policy.spam_threshold);
-	fprintf(f, "\ton_too_large = %s\n}\n",
-	    conf_large_names[l->pass_too_large ? 0 : 1]);
+	for (i = 0; i < CONF_POLICY_KEYS; i++)
+		fprintf(f, "\t%s = %s\n", conf_policy_keys[i].key,
+		    conf_policy_names[l->policy.pass[conf_policy_keys[i].failure]]);
+	fputs("}\n", f);
 }
 
 static void
@@ -106,6 +119,7 @@ conf_dump(const struct conf *c, FILE *f)
 		dump_backend(f, "controller", &c->controller[i]);
 	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %d\n", c->fuzzy_flag,
 	    c->fuzzy_weight);
+	fprintf(f, "task_timeout = %g\n", c->task_timeout);
 	fprintf(f, "workers = %d\n", c->workers);
 	fprintf(f, "max_connections = %llu\n",
 	    (unsigned long long)c->max_connections);

@@ -20,6 +20,20 @@ having(cfg_t *sec, cfg_t *top, const char *key)
 	return sec != NULL && cfg_size(sec, key) > 0 ? sec : top;
 }
 
+/* Does a message that cannot be scanned, because of K's failure, pass? */
+static void
+load_policy_key(struct conf_listen *l, cfg_t *sec, cfg_t *top,
+    const struct conf_policy_key *k)
+{
+	cfg_t *c = having(sec, top, k->key);
+	bool *pass = &l->policy.pass[k->failure];
+
+	*pass = k->pass;
+	if (cfg_size(c, k->key) > 0)
+		*pass = conf_choice(l->address, k->key, cfg_getstr(c, k->key),
+		    conf_policy_names, 2) == 1;
+}
+
 static void
 load_policy(struct conf_listen *l, cfg_t *sec, cfg_t *top)
 {
@@ -46,10 +60,9 @@ load_policy(struct conf_listen *l, cfg_t *sec, cfg_t *top)
 	c = having(sec, top, "spam_threshold");
 	p->spam_threshold = cfg_size(c, "spam_threshold") > 0 ?
 	    cfg_getfloat(c, "spam_threshold") : NAN;
-	c = having(sec, top, "on_too_large");
-	l->pass_too_large = cfg_size(c, "on_too_large") == 0 ||
-	    conf_choice(l->address, "on_too_large", cfg_getstr(c, "on_too_large"),
-	    conf_large_names, 2) == 0;
+	p->task_timeout = cfg_getfloat(top, "task_timeout");
+	for (i = 0; i < CONF_POLICY_KEYS; i++)
+		load_policy_key(l, sec, top, &conf_policy_keys[i]);
 }
 
 static void
@@ -151,7 +164,7 @@ conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *
 		    conf_envelope_names, 3);
 		l->envelope = k < 0 ? CONF_ENVELOPE_NONE : (enum conf_envelope)k;
 		k = conf_choice(address, "spamc_user", cfg_getstr(sec, "spamc_user"),
-		    conf_user_names, 3);
+		    conf_user_names, 4);
 		l->spamc_user = k < 0 ? CONF_USER_IGNORE : (enum conf_user)k;
 		l->unnamed_user = conf_copy(cfg_getstr(sec, "unnamed_user"));
 		k = conf_choice(address, "headers", cfg_getstr(sec, "headers"),

@@ -51,6 +51,28 @@ spam_threshold(const struct verdict *v, const struct outcome_policy *p)
 	return lowest;
 }
 
+/*
+ * rspamd does not say that it gave up, but its time tells: task_timeout is
+ * over then, give or take its clock's steps.  Spam is spam already, and a
+ * soft reject asks the sender to try again.
+ */
+static bool
+ran_out_of_time(const struct verdict *v, const struct outcome_policy *p)
+{
+	return p->task_timeout > 0.0 && !isnan(v->time_real) &&
+	    v->time_real >= 0.99 * p->task_timeout && !v->skipped &&
+	    !is_spam(v->action, p) && strcmp(v->action, "soft reject") != 0;
+}
+
+/* To a request whose message it did not see rspamd says "no action" too;
+   every message has a message-id, if only "undef". */
+static bool
+saw_no_message(const struct verdict *v)
+{
+	return v->message_id == NULL && v->symbols_seen == 0 && !v->skipped &&
+	    strcmp(v->action, "no action") == 0;
+}
+
 /* X in tenths, as printf("%.1f") rounds it. */
 static double
 tenths(double x)
@@ -83,7 +105,19 @@ outcome_verdict(struct outcome *o, const struct verdict *v,
     const struct outcome_policy *policy)
 {
 	double threshold = spam_threshold(v, policy);
+	char why[100];
 
+	if (ran_out_of_time(v, policy)) {
+		(void)snprintf(why, sizeof(why), "rspamd gave up after %.1f s "
+		    "(its task_timeout) with action \"%.30s\"", v->time_real,
+		    v->action);
+		outcome_failed(o, FAILURE_INCOMPLETE, why);
+		return;
+	}
+	if (saw_no_message(v)) {
+		outcome_failed(o, FAILURE_INCOMPLETE, "rspamd saw no message");
+		return;
+	}
 	memset(o, 0, sizeof(*o));
 	o->kind = OUTCOME_VERDICT;
 	o->action = v->action;
@@ -134,6 +168,17 @@ outcome_failed(struct outcome *o, enum failure f, const char *why)
 	reason(o, why);
 }
 
+void
+outcome_by_policy(struct outcome *o, const struct outcome_policy *policy)
+{
+	char why[sizeof(o->reason)];
+
+	if (o->kind != OUTCOME_FAILED || !policy->pass[o->failure])
+		return;
+	memcpy(why, o->reason, sizeof(why));
+	outcome_pass(o, policy, o->failure, why);
+}
+
 double
 outcome_shown(double x, int digits)
 {
@@ -169,6 +214,10 @@ failure_name(enum failure f)
 		return "rspamd-error";
 	case FAILURE_UNREADABLE:
 		return "unreadable-reply";
+	case FAILURE_INCOMPLETE:
+		return "incomplete-scan";
+	case FAILURE_OVERLOAD:
+		return "overload";
 	case FAILURE_TOO_LARGE:
 		return "too-large";
 	case FAILURE_EMPTY:
@@ -179,6 +228,8 @@ failure_name(enum failure f)
 		return "unsupported";
 	case FAILURE_INTERNAL:
 		return "internal";
+	case FAILURE_COUNT:
+		break;
 	}
 	return "unknown";
 }
@@ -197,6 +248,8 @@ failure_code(enum failure f)
 		return EX_TIMEOUT;
 	case FAILURE_RSPAMD:
 	case FAILURE_UNREADABLE:
+	case FAILURE_INCOMPLETE:
+	case FAILURE_OVERLOAD:
 		return EX_TEMPFAIL;
 	case FAILURE_EMPTY:
 		return EX_DATAERR;
@@ -204,6 +257,8 @@ failure_code(enum failure f)
 		return EX_PROTOCOL;
 	case FAILURE_INTERNAL:
 		return EX_OSERR;
+	case FAILURE_COUNT:
+		break;
 	}
 	return EX_SOFTWARE;
 }

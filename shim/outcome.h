@@ -26,11 +26,14 @@ enum failure {
 	FAILURE_TIMEOUT,	/* a deadline struck */
 	FAILURE_RSPAMD,		/* rspamd reports an error */
 	FAILURE_UNREADABLE,	/* its reply is no verdict */
+	FAILURE_INCOMPLETE,	/* rspamd gave up before it had done all checks */
+	FAILURE_OVERLOAD,	/* here, or every rspamd, is too busy */
 	FAILURE_TOO_LARGE,	/* the message is above the size limit */
 	FAILURE_EMPTY,		/* the message has no bytes */
 	FAILURE_REQUEST,	/* the client's request is not right */
 	FAILURE_UNSUPPORTED,	/* a command that is not served */
-	FAILURE_INTERNAL	/* out of memory and the like */
+	FAILURE_INTERNAL,	/* out of memory and the like */
+	FAILURE_COUNT
 };
 
 enum outcome_kind {
@@ -45,6 +48,8 @@ struct outcome_policy {
 	const char	**spam_actions;
 	size_t		  nspam_actions;
 	double		  spam_threshold;	/* NAN: not configured */
+	double		  task_timeout;	/* rspamd's, in seconds; 0: unknown */
+	bool		  pass[FAILURE_COUNT];	/* unscanned; else it fails */
 };
 
 struct outcome {
@@ -58,7 +63,11 @@ struct outcome {
 	char		 reason[200];	/* of a pass or a failure; cleaned */
 };
 
-/* The outcome of rspamd's verdict V, which must outlive O. */
+/*
+ * The outcome of rspamd's verdict V, which must outlive O.  Where rspamd
+ * tells of no spam only because it ran out of time, or saw no message, that
+ * is FAILURE_INCOMPLETE: it says "no action" with a part of the score then.
+ */
 void	outcome_verdict(struct outcome *o, const struct verdict *v,
 	    const struct outcome_policy *policy);
 
@@ -68,6 +77,10 @@ void	outcome_pass(struct outcome *o, const struct outcome_policy *policy,
 
 /* A failure; WHY is for people. */
 void	outcome_failed(struct outcome *o, enum failure f, const char *why);
+
+/* Makes the failure O a pass, for the same reason, if POLICY wants it. */
+void	outcome_by_policy(struct outcome *o,
+	    const struct outcome_policy *policy);
 
 /* What was asked for has been done; WHY is for people, and may be "". */
 void	outcome_done(struct outcome *o, const char *why);

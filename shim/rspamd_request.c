@@ -79,6 +79,7 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	}
 	header(out, left, "User", "", user, "");
 	header(out, left, "Deliver-To", "", rq->deliver_to, "");
+	header(out, left, "Settings-ID", "", rq->settings_id, "");
 	if (e != NULL)
 		recipients(out, left, e);
 	text_puts(out, "\r\n");

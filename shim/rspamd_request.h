@@ -27,6 +27,7 @@ struct rspamd_request {
 	const struct envelope	*envelope;	/* NULL: nothing is known */
 	const char		*user;		/* instead of the envelope's */
 	const char		*deliver_to;
+	const char		*settings_id;	/* which of rspamd's settings */
 };
 
 /* What did not fit; for the log. */

@@ -135,6 +135,8 @@ set_user(const struct scan_job *job, struct rspamd_request *rq)
 	rq->deliver_to = job->request->deliver_to;
 	if (l->spamc_user == CONF_USER_DELIVER_TO && job->request->user != NULL)
 		rq->deliver_to = job->request->user;
+	if (l->spamc_user == CONF_USER_SETTINGS_ID)
+		rq->settings_id = job->request->user;
 	/* the name is believed where Exim says that there was a login */
 	if (l->spamc_user == CONF_USER_AUTHENTICATED &&
 	    (authenticated || l->envelope == CONF_ENVELOPE_NONE))

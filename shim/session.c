@@ -262,6 +262,16 @@ fail(struct session *s, enum failure f, const char *why)
 	reply(s);
 }
 
+/* A whole message could not be scanned: it fails, or passes by policy. */
+static void
+not_scanned(struct session *s, enum failure f, const char *why)
+{
+	outcome_failed(&s->outcome, f, why);
+	if (s->request->command != SPAMD_TELL)
+		outcome_by_policy(&s->outcome, &s->listen->policy);
+	reply(s);
+}
+
 /* The message is above the limit, and all of it has come. */
 static void
 too_large(struct session *s)
@@ -273,13 +283,10 @@ too_large(struct session *s)
 	    message_received(s->message), s->request->compress != NULL ?
 	    " compressed" : "", s->env->conf->max_message_size);
 	/* what is not kept cannot be given back: its client has it still */
-	if (!s->listen->pass_too_large || answer_has_message(s->request) ||
-	    s->request->command == SPAMD_TELL) {
+	if (answer_has_message(s->request))
 		fail(s, FAILURE_TOO_LARGE, why);
-		return;
-	}
-	outcome_pass(&s->outcome, &s->listen->policy, FAILURE_TOO_LARGE, why);
-	reply(s);
+	else
+		not_scanned(s, FAILURE_TOO_LARGE, why);
 }
 
 static void
@@ -288,6 +295,7 @@ on_scan(struct scan *scan, void *arg)
 	struct session *s = arg;
 
 	s->outcome = *scan_outcome(scan);
+	outcome_by_policy(&s->outcome, &s->listen->policy);
 	reply(s);
 }
 
@@ -587,7 +595,10 @@ expired(struct session *s, const char *key, double t)
 	}
 	note_time(s, AT_MESSAGE);
 	cancel_scan(s);
-	fail(s, FAILURE_TIMEOUT, why);
+	if (s->state == STATE_SCAN)
+		not_scanned(s, FAILURE_TIMEOUT, why);
+	else
+		fail(s, FAILURE_TIMEOUT, why);
 }
 
 static void
