@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * metrics: counters of all workers in one place, shared memory, so that
- * they outlive a worker that dies.
+ * metrics: the counters of all workers in one place, shared memory, so that
+ * they outlive a worker that dies, and a reload.
  *
- * One slot per worker process; only its worker writes to it.
+ * One slot per worker process; only its worker writes to it.  The next
+ * worker of the slot goes on where the last one ended.
  */
 #ifndef METRICS_H_
 #define METRICS_H_
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "counters.h"
+
 struct metrics;
 
-struct metrics_slot {
-	_Atomic uint64_t active;	/* connections now: metrics_opened() */
-	_Atomic uint64_t accepted;	/* connections ever */
-	_Atomic uint64_t verdicts;	/* replies with rspamd's verdict */
-	_Atomic uint64_t passed;	/* unscanned, by policy */
-	_Atomic uint64_t failed;	/* error replies */
-	_Atomic uint64_t gone;		/* clients that left before their reply */
-	_Atomic uint64_t other;		/* PING, SKIP, TELL */
+/* What the worker of a slot does. */
+enum metrics_worker {
+	METRICS_NONE,		/* there is none */
+	METRICS_SERVING,
+	METRICS_FINISHING	/* no new clients */
 };
 
 /* Shared memory for N slots; NULL without memory.  Never freed. */
 struct metrics *metrics_new(size_t n);
 
-/* The I-th slot. */
-struct metrics_slot *metrics_slot(struct metrics *m, size_t i);
+/* The counters of slot I. */
+struct counters *metrics_counters(struct metrics *m, size_t i);
 
 /* The worker of slot I has a client more, or one less. */
 void	metrics_opened(struct metrics *m, size_t i);
@@ -37,10 +37,34 @@ void	metrics_closed(struct metrics *m, size_t i);
 /* Connections of all slots now. */
 uint64_t metrics_active(struct metrics *m);
 
-/* The worker of slot I has died: its connections are over. */
-void	metrics_died(struct metrics *m, size_t i);
+/*
+ * The supervisor says what the worker of slot I does; with METRICS_NONE its
+ * connections and all else of now are over.
+ */
+void	metrics_worker(struct metrics *m, size_t i, enum metrics_worker w);
 
-/* Adds up all slots into SUM. */
-void	metrics_sum(struct metrics *m, struct metrics_slot *sum);
+/* What is counted of the daemon; the supervisor writes there. */
+struct counters_daemon *metrics_daemon(struct metrics *m);
+
+/*
+ * The backends, numbered in the order in which their URLs were first seen:
+ * they keep their number over a reload, and with it what was counted.  The
+ * supervisor calls metrics_forget_backends() and then adds those that are
+ * configured now; LEARNS: it is a controller.
+ */
+void	metrics_forget_backends(struct metrics *m);
+void	metrics_add_backend(struct metrics *m, const char *url, bool learns);
+
+/* The number of a backend.  For one that is not known it is that of an entry
+   which counts for nothing. */
+size_t	metrics_find_backend(const struct metrics *m, const char *url,
+	    bool learns);
+
+/* What the worker of slot I counts of the backend of this number. */
+struct counters_backend *metrics_backend(struct metrics *m, size_t i,
+	    size_t backend);
+
+/* Adds all up. */
+void	metrics_snapshot(struct metrics *m, struct counters_snapshot *s);
 
 #endif

@@ -139,6 +139,7 @@ write_account(struct session *s, enum account_ending ending)
 	a->gone_why = s->late[0] != '\0' ? s->late : stream_error(s->stream);
 	a->times.read = seconds(&s->at[AT_START], &s->at[AT_MESSAGE]);
 	a->times.total = seconds(&s->at[AT_START], &s->at[AT_REPLIED]);
+	counters_request(metrics_counters(s->env->metrics, s->env->slot), a);
 	text_init(&t, ACCOUNT_LINE_MAX);
 	well = account_line(&t, a);
 	log_msg(well ? LOG_INFO : LOG_WARNING, "%s", text_string(&t));
@@ -146,22 +147,12 @@ write_account(struct session *s, enum account_ending ending)
 }
 
 static void
-count(struct session *s, enum account_ending ending)
+count(struct session *s)
 {
-	struct metrics_slot *m = metrics_slot(s->env->metrics, s->env->slot);
+	struct counters *c = metrics_counters(s->env->metrics, s->env->slot);
 
-	if (!s->any)
-		;		/* a connection without a request */
-	else if (ending == ACCOUNT_GONE)
-		m->gone++;
-	else if (ending == ACCOUNT_SKIPPED || s->outcome.kind == OUTCOME_DONE)
-		m->other++;
-	else if (s->outcome.kind == OUTCOME_VERDICT)
-		m->verdicts++;
-	else if (s->outcome.kind == OUTCOME_PASS)
-		m->passed++;
-	else
-		m->failed++;
+	c->received += stream_received(s->stream);
+	c->sent += stream_sent(s->stream);
 	metrics_closed(s->env->metrics, s->env->slot);
 }
 
@@ -197,7 +188,7 @@ end(struct session *s, enum account_ending ending)
 		log_msg(LOG_WARNING, "client=%s no request over TLS: %s",
 		    s->peer, s->late[0] != '\0' ? s->late :
 		    stream_error(s->stream));
-	count(s, ending);
+	count(s);
 	LIST_REMOVE(s, entry);
 	destroy(s);
 	env->ended(env->arg);
@@ -660,6 +651,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	if (!access_allows(l->allow, l->nallow, sa)) {
 		log_msg(LOG_WARNING, "client=%s turned away: not in \"allow\" "
 		    "of listen \"%s\"", s->peer, l->address);
+		metrics_counters(env->metrics, env->slot)->refused++;
 		(void)close(fd);
 		free(s);
 		return;

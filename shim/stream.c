@@ -45,6 +45,7 @@ struct stream {
 	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
+	uint64_t	 received, sent;
 	const char	*error;
 };
 
@@ -139,6 +140,18 @@ bool
 stream_eof(const struct stream *s)
 {
 	return s->eof;
+}
+
+uint64_t
+stream_received(const struct stream *s)
+{
+	return s->received;
+}
+
+uint64_t
+stream_sent(const struct stream *s)
+{
+	return s->sent;
 }
 
 const char *
@@ -269,6 +282,7 @@ read_once(struct stream *s)
 	n = s->ssl != NULL ? read_tls(s, v) : read_plain(s, v, nv);
 	if (n <= 0)
 		return n;
+	s->received += (uint64_t)n;
 	if ((size_t)n == space && s->read_size < READ_LARGEST)
 		s->read_size = s->read_size * 2 < READ_LARGEST ?
 		    s->read_size * 2 : READ_LARGEST;
@@ -415,6 +429,7 @@ write_tls(struct stream *s)
 		if ((n = SSL_write(s->ssl, p, (int)len)) <= 0)
 			return tls_wait(s, n, true);
 		(void)evbuffer_drain(s->out, (size_t)n);
+		s->sent += (uint64_t)n;
 	}
 	return 1;
 }
@@ -426,8 +441,10 @@ write_plain(struct stream *s)
 
 	while (evbuffer_get_length(s->out) > 0) {
 		n = evbuffer_write(s->out, s->fd);
-		if (n > 0)
+		if (n > 0) {
+			s->sent += (uint64_t)n;
 			continue;
+		}
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {

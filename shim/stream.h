@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct event_base;
 struct evbuffer;
@@ -65,6 +66,10 @@ void	stream_shutdown(struct stream *s);
 
 /* Has the peer half-closed? */
 bool	stream_eof(const struct stream *s);
+
+/* Bytes that have come from the peer and gone to it so far, without TLS's. */
+uint64_t stream_received(const struct stream *s);
+uint64_t stream_sent(const struct stream *s);
 
 /* The reason of STREAM_GONE or a failed flush: a static or owned text. */
 const char *stream_error(const struct stream *s);

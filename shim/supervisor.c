@@ -105,6 +105,8 @@ start_worker(struct supervisor *sv)
 	sv->slots[i].pid = pid;
 	sv->slots[i].old = false;
 	sv->slots[i].started = now();
+	metrics_worker(sv->metrics, i, METRICS_SERVING);
+	metrics_daemon(sv->metrics)->workers_started++;
 	return 0;
 }
 
@@ -128,6 +130,7 @@ retire_all(struct supervisor *sv, int sig)
 	for (i = 0; i < SLOTS; i++)
 		if (sv->slots[i].pid != 0) {
 			sv->slots[i].old = true;
+			metrics_worker(sv->metrics, i, METRICS_FINISHING);
 			(void)kill(sv->slots[i].pid, sig);
 		}
 }
@@ -145,6 +148,20 @@ announce(const struct conf *c, const char *what)
 		    c->backend[i].url);
 	if (geteuid() == 0 && c->user != NULL)
 		log_msg(LOG_NOTICE, "%s: workers run as user %s", what, c->user);
+}
+
+/* What is counted of the backends goes by their URLs. */
+static void
+name_backends(struct supervisor *sv)
+{
+	const struct conf *c = sv->conf;
+	size_t i;
+
+	metrics_forget_backends(sv->metrics);
+	for (i = 0; i < c->nbackend; i++)
+		metrics_add_backend(sv->metrics, c->backend[i].url, false);
+	for (i = 0; i < c->ncontroller; i++)
+		metrics_add_backend(sv->metrics, c->controller[i].url, true);
 }
 
 /*
@@ -179,6 +196,7 @@ reload(struct supervisor *sv)
 	if ((conf = conf_load(sv->args, say)) == NULL ||
 	    (ls = listeners_open(conf, sv->ls, &code)) == NULL) {
 		conf_free(conf);
+		metrics_daemon(sv->metrics)->reloads_failed++;
 		log_msg(LOG_ERR, "SIGHUP: the configuration was not changed, "
 		    "the running one stays");
 		return 0;
@@ -190,6 +208,8 @@ reload(struct supervisor *sv)
 	log_open(conf->syslog);
 	raise_descriptors(conf);
 	announce(conf, "reloaded");
+	metrics_daemon(sv->metrics)->reloads++;
+	name_backends(sv);
 	retire_all(sv, SIGTERM);
 	return start_missing(sv);
 }
@@ -220,7 +240,11 @@ reap(struct supervisor *sv)
 		for (i = 0; i < SLOTS; i++)
 			if (sv->slots[i].pid == pid) {
 				say_death(sv, pid, status);
-				metrics_died(sv->metrics, i);
+				if (!WIFEXITED(status) ||
+				    WEXITSTATUS(status) != 0)
+					metrics_daemon(sv->metrics)->
+					    workers_died++;
+				metrics_worker(sv->metrics, i, METRICS_NONE);
 				/* one that cannot run is not tried at once */
 				if (now() - sv->slots[i].started <= SHORT_LIFE)
 					sv->not_before = now() + SHORT_LIFE + 1;
@@ -234,6 +258,7 @@ stop(struct supervisor *sv)
 	if (sv->stopping)
 		return;
 	sv->stopping = true;
+	metrics_daemon(sv->metrics)->stopping = 1;
 	log_msg(LOG_NOTICE, "stopping: finishing what is running");
 	retire_all(sv, SIGTERM);
 	listeners_stop(sv->ls);
@@ -288,14 +313,22 @@ write_pid_file(const char *path)
 static void
 say_counts(const struct supervisor *sv)
 {
-	struct metrics_slot sum;
+	struct counters_snapshot *s;
+	const struct counters *c;
 
-	metrics_sum(sv->metrics, &sum);
+	if ((s = malloc(sizeof(*s))) == NULL)
+		return;
+	metrics_snapshot(sv->metrics, s);
+	c = &s->sum;
 	log_msg(LOG_NOTICE, "stopped: connections=%llu verdicts=%llu "
 	    "unscanned=%llu errors=%llu clients_gone=%llu other=%llu",
-	    (unsigned long long)sum.accepted, (unsigned long long)sum.verdicts,
-	    (unsigned long long)sum.passed, (unsigned long long)sum.failed,
-	    (unsigned long long)sum.gone, (unsigned long long)sum.other);
+	    (unsigned long long)c->accepted,
+	    (unsigned long long)counters_ended(c, COUNTERS_VERDICT),
+	    (unsigned long long)counters_ended(c, COUNTERS_UNSCANNED),
+	    (unsigned long long)counters_ended(c, COUNTERS_ERROR),
+	    (unsigned long long)counters_ended(c, COUNTERS_GONE),
+	    (unsigned long long)counters_ended(c, COUNTERS_OK));
+	free(s);
 }
 
 /* Signals are waited for: none of them interrupts. */
@@ -353,6 +386,8 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 		write_pid_file(sv->pid_file);
 	raise_descriptors(conf);
 	announce(conf, PACKAGE_VERSION);
+	metrics_daemon(sv->metrics)->started = (uint64_t)time(NULL);
+	name_backends(sv);
 	code = EX_OK;
 	if (start_missing(sv) != 1 && watch(sv) != 1) {
 		say_counts(sv);
