@@ -6,11 +6,12 @@ from .client import (RspamcReply, check_report, connect, receive, rspamc_request
 from .exim import Exim, exim_with_drop_in_acl
 from .fake_rspamd import FakeRspamd, verdict
 from .packages import SOURCE_TREE, Unavailable
+from .postfix import Postfix
 from .process import free_port, wait_until
 from .rspamd import Redis, Rspamd
 from .shim import Shim
 from .smtp import Smtp
 
-__all__ = ["Case", "Exim", "FakeRspamd", "Redis", "Rspamd", "RspamcReply", "SOURCE_TREE", "Shim", "Smtp",
+__all__ = ["Case", "Exim", "FakeRspamd", "Postfix", "Redis", "Rspamd", "RspamcReply", "SOURCE_TREE", "Shim", "Smtp",
            "Unavailable", "check_report", "common_rspamd", "connect", "exim_with_drop_in_acl", "free_port", "message", "receive",
            "rspamc_request", "spamc", "spamc_request", "talk", "verdict", "wait_until"]
