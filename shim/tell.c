@@ -122,6 +122,26 @@ is_known(int status, const char *error)
 	    strstr(error, "already learned") != NULL);
 }
 
+/*
+ * A controller did not do it: STATUS and ERROR, which may be empty, are its
+ * answer.  rspamd's own word for a wrong password is "Unauthorized".
+ */
+static void
+say_refusal(struct tell *t, int status, const char *error, const char *name)
+{
+	char where[160], why[200];
+
+	(void)snprintf(where, sizeof(where), "%.150s: ", name);
+	if (error[0] != '\0')
+		(void)snprintf(why, sizeof(why), "%s", error);
+	else
+		(void)snprintf(why, sizeof(why), "HTTP status %d", status);
+	if (status == 401 || status == 403)
+		(void)snprintf(why + strlen(why), sizeof(why) - strlen(why),
+		    ", the password was refused");
+	give_up(t, FAILURE_RSPAMD, where, why);
+}
+
 /* A controller has answered. */
 static void
 judge(struct tell *t, const char *name)
@@ -145,12 +165,7 @@ judge(struct tell *t, const char *name)
 	else if (status == 204)
 		say(t, verb, where, ": its conditions for learning are not met");
 	else {
-		if (error[0] == '\0')
-			(void)snprintf(error, sizeof(error), "HTTP status %d%s",
-			    status, status == 401 || status == 403 ?
-			    ", the password was refused" : "");
-		(void)snprintf(where, sizeof(where), "%.150s: ", name);
-		give_up(t, FAILURE_RSPAMD, where, error);
+		say_refusal(t, status, error, name);
 		return;
 	}
 	if (++t->controller == backends_count(t->controllers)) {

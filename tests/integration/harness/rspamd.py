@@ -42,10 +42,13 @@ class Rspamd(process.Party):
 
 	normal, controller, proxy: ports on 127.0.0.1; unix: socket of the normal
 	worker; url: of the normal worker.  redis: port of a redis-server, for
-	learning.  extra: more configuration, as text.
+	learning; per_user: each mailbox (Deliver-To) has a Bayes of its own.
+	fuzzy: with a fuzzy storage, whose flag 11 is FUZZY_DENIED.  extra: more
+	configuration, as text.
 	"""
 
-	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra=""):
+	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra="",
+	             per_user=False, fuzzy=False):
 		super().__init__("rspamd", folder)
 		self.group = packages.need("rspamd")
 		self.share = self.group.path("usr/share/rspamd")
@@ -59,10 +62,12 @@ class Rspamd(process.Party):
 		words = {"DIR": self.dir, "SHARE": self.share, "CACHE": _compiled_cache(), "MUTE": self.mute.port,
 		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
 		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
-		         "EXTRA": extra}
-		if redis:
-			words["EXTRA"] += f'\n.include "{self.dir}/bayes.inc"\n'
-		for name in ("rspamd.conf", "rspamd.lua", "bayes.inc"):
+		         "PER_USER": str(per_user).lower(), "FILTERS": "regexp,fuzzy_check" if fuzzy else "regexp",
+		         "FUZZY": process.free_port() if fuzzy else None, "EXTRA": extra}
+		for name, wanted in (("bayes.inc", redis), ("fuzzy.inc", fuzzy)):
+			if wanted:
+				words["EXTRA"] += f'\n.include "{self.dir}/{name}"\n'
+		for name in ("rspamd.conf", "rspamd.lua", "bayes.inc", "fuzzy.inc"):
 			text = (CONFIGURATION / name).read_text()
 			for word, value in words.items():
 				text = text.replace(f"@{word}@", str(value))
@@ -175,3 +180,9 @@ class Redis(process.Party):
 				return sock.recv(16).startswith(b"+PONG")
 		except OSError:
 			return False
+
+	def forget(self):
+		"""Drop all that it holds."""
+		with socket.create_connection(("127.0.0.1", self.port), timeout=process.PATIENCE) as sock:
+			sock.sendall(b"FLUSHALL\r\n")
+			assert sock.recv(16) == b"+OK\r\n"

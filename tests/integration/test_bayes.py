@@ -1,0 +1,125 @@
+"""Learning: spamc teaches a real rspamd, and the next mail has the symbol of what was learnt."""
+
+import os
+import zlib
+
+from harness import Case, Redis, Rspamd, Shim, message, spamc, spamc_request, talk, wait_until
+
+SPAM = ("cheap replica watches, casino bonus and lottery winner: claim your prize now",
+        "the lottery winner may claim a casino bonus and cheap replica watches",
+        "claim the prize: replica watches, cheap as never, for each lottery winner")
+HAM = ("quarterly meeting: agenda, minutes of the last one and the budget review",
+       "please send the minutes of the meeting and the schedule of the project",
+       "the budget review of the project moves, the agenda of the meeting stays")
+# None of these is one of those that are learnt.
+NEW_SPAM = "a casino bonus and replica watches for the lottery winner, cheap: claim your prize"
+NEW_HAM = "the agenda of the project meeting, its minutes and the schedule of the budget review"
+
+LEARNED = (0, b"Message successfully un/learned\n")
+KNOWN = (0, b"Message was already un/learned\n")
+REPORTED = (0, b"Message successfully reported/revoked\n")
+# EX_IOERR, and not a word: what spamc makes of an error line.
+REFUSED = (74, b"")
+
+
+def mail(text, number=0):
+	return message(f"Hello,\n\n{text}.\n", Message_ID=f"<{number}.{zlib.crc32(text.encode())}@client.example>")
+
+
+def password_file(case, word):
+	path = case.folder("password") / "password"
+	path.write_text(word + "\n")
+	path.chmod(0o600)
+	os.chown(path, path.parent.stat().st_uid, -1)
+	return path
+
+
+def teacher(case, rspamds, word="rwpass", config=""):
+	"""Arguments for a Shim that scans with the first of rspamds and teaches all."""
+	controllers = [a for rspamd in rspamds for a in ("--controller", f"http://127.0.0.1:{rspamd.controller}")]
+	return {"backend": rspamds[0].url, "config": config,
+	        "arguments": [*controllers, "--password-file", password_file(case, word)]}
+
+
+class Learning(Case):
+	"""spamc's commands, and what the others do to this rspamd."""
+
+	def symbols(self, shim, text, *options):
+		"""The symbols of a mail with this text, as spamc -y has them."""
+		code, out = spamc(shim.port, mail(text, 99), "-y", *options)
+		self.assertEqual(code, 0)
+		return set(filter(None, out.decode().rstrip("\r\n").split(",")))
+
+	def learn(self, shim, *options):
+		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
+			self.assertEqual(spamc(shim.port, mail(spam, number), *options, "-L", "spam"), LEARNED)
+			self.assertEqual(spamc(shim.port, mail(ham, number), *options, "-L", "ham"), LEARNED)
+
+
+class Bayes(Learning):
+	@classmethod
+	def setUpClass(cls):
+		cls.redis = cls.shared(Redis)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port)
+		cls.shim = cls.shared(Shim, **teacher(cls, [cls.rspamd]))
+
+	def setUp(self):
+		self.redis.forget()
+
+	def test_the_next_mail_shows_it(self):
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM), set())
+		self.assertEqual(self.symbols(self.shim, NEW_HAM), set())
+		self.learn(self.shim)
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_SPAM"})
+		self.assertEqual(self.symbols(self.shim, NEW_HAM), {"BAYES_HAM"})
+
+	def test_in_the_header_too(self):
+		self.learn(self.shim)
+		code, out = spamc(self.shim.port, mail(NEW_SPAM))
+		self.assertEqual(code, 0)
+		self.assertRegex(out, rb"\nX-Spam-Status: No, score=0\.0 required=15\.0 tests=BAYES_SPAM[ \n]")
+
+	def test_learned_before(self):
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
+		self.assertIn("learned before", self.shim.await_requests(2)[-1]["reason"])
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0], 1), "-L", "spam"), KNOWN, "another Message-ID, the same words")
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[1]), "-L", "spam"), LEARNED)
+
+	def test_learned_as_the_other_class(self):
+		"""What was spam by mistake: learning it as ham takes that back."""
+		self.learn(self.shim)
+		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
+			self.assertEqual(spamc(self.shim.port, mail(spam, number), "-L", "ham"), LEARNED)
+			self.assertEqual(spamc(self.shim.port, mail(ham, number), "-L", "spam"), LEARNED)
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_HAM"})
+		self.assertEqual(self.symbols(self.shim, NEW_HAM), {"BAYES_SPAM"})
+
+	def test_forget(self):
+		"""rspamd cannot, and says so; nothing changes."""
+		self.learn(self.shim)
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "forget"), REFUSED)
+		reply = talk(self.shim.port, spamc_request("TELL", mail(SPAM[0]), Remove="local"))
+		self.assertRegex(reply, rb"\ASPAMD/1\.0 69 Service Unavailable: rspamd cannot forget a message, [^\r\n]+\r\n\Z")
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_SPAM"})
+
+	def test_report_without_fuzzy_storage(self):
+		"""Bayes learns; that nothing was reported is what spamc hears."""
+		for spam, ham in zip(SPAM, HAM):
+			self.assertEqual(spamc(self.shim.port, mail(spam), "-C", "report"), (0, b"Unable to report/revoke message\n"))
+			self.assertEqual(spamc(self.shim.port, mail(ham), "-C", "revoke"), (0, b"Unable to report/revoke message\n"))
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_SPAM"})
+		self.assertEqual(self.symbols(self.shim, NEW_HAM), {"BAYES_HAM"})
+
+	def test_wrong_password(self):
+		"""ropass is rspamd's password for looking, not for learning."""
+		for word in ("wrong", "ropass"):
+			with self.subTest(word):
+				shim = self.own(Shim, **teacher(self, [self.rspamd], word))
+				self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
+				reply = talk(shim.port, spamc_request("TELL", mail(SPAM[0]), Message_class="spam", Set="local"))
+				self.assertRegex(reply, rb"\ASPAMD/1\.0 75 [^\r\n]*password[^\r\n]*\r\n\Z")
+				line = shim.await_requests(2)[-1]
+				self.assertEqual((line["outcome"], line["failure"]), ("error", "rspamd-error"))
+				self.assertIn("password", line["reason"])
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
