@@ -123,3 +123,116 @@ class Bayes(Learning):
 				self.assertEqual((line["outcome"], line["failure"]), ("error", "rspamd-error"))
 				self.assertIn("password", line["reason"])
 		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
+
+
+class Several(Learning):
+	"""Two rspamds, each with a redis of its own: both learn."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.redises = [cls.shared(Redis) for _ in range(2)]
+		cls.rspamds = [cls.shared(Rspamd, redis=redis.port) for redis in cls.redises]
+		cls.shim = cls.shared(Shim, **teacher(cls, cls.rspamds))
+
+	def setUp(self):
+		for redis in self.redises:
+			redis.forget()
+
+	def seen(self):
+		"""The symbols that each rspamd itself has for the two new mails."""
+		return [[set(rspamd.scan(mail(text, 99))["symbols"]) for text in (NEW_SPAM, NEW_HAM)] for rspamd in self.rspamds]
+
+	def test_each_learns(self):
+		self.assertEqual(self.seen(), [[set(), set()]] * 2)
+		self.learn(self.shim)
+		self.assertEqual(self.seen(), [[{"BAYES_SPAM"}, {"BAYES_HAM"}]] * 2)
+
+	def test_one_knows_it(self):
+		"""The other did not: that is something learned."""
+		alone = self.own(Shim, **teacher(self, self.rspamds[:1]))
+		self.learn(alone)
+		self.assertEqual(self.seen(), [[{"BAYES_SPAM"}, {"BAYES_HAM"}], [set(), set()]])
+		self.learn(self.shim)
+		self.assertEqual(self.seen(), [[{"BAYES_SPAM"}, {"BAYES_HAM"}]] * 2)
+		self.assertEqual(spamc(self.shim.port, mail(SPAM[0], 0), "-L", "spam"), KNOWN)
+
+	def test_one_is_down(self):
+		"""An error, and what failed can be done again."""
+		shim = self.own(Shim, **teacher(self, self.rspamds))
+		self.redises[1].stop()
+		try:
+			self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
+			self.assertIn(f"127.0.0.1:{self.rspamds[1].controller}: ", shim.await_requests()[0]["reason"])
+		finally:
+			self.redises[1].start()
+		wait_until(lambda: spamc(shim.port, mail(SPAM[0]), "-L", "spam") == LEARNED, "redis is used again")
+		self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
+
+
+class PerUser(Learning):
+	"""spamc -u is whose Bayes it is, where the configuration says so."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.redis = cls.shared(Redis)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, per_user=True)
+		options = teacher(cls, [cls.rspamd])
+		cls.shim = cls.shared(Shim, **options)
+		cls.shim.stop()
+		cls.shim.write_config(f'listen "{cls.shim.address}" {{ spamc_user = deliver-to }}\n')
+		cls.shim.start()
+
+	def setUp(self):
+		self.redis.forget()
+
+	def test_each_has_its_own(self):
+		self.learn(self.shim, "-u", "alice")
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "alice"), {"BAYES_SPAM"})
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "bob"), set())
+		self.assertEqual(self.symbols(self.shim, NEW_HAM, "-u", "alice"), {"BAYES_HAM"})
+		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
+			self.assertEqual(spamc(self.shim.port, mail(spam, number), "-u", "bob", "-L", "ham"), LEARNED)
+			self.assertEqual(spamc(self.shim.port, mail(ham, number), "-u", "bob", "-L", "spam"), LEARNED)
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "bob"), {"BAYES_HAM"})
+		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "alice"), {"BAYES_SPAM"})
+
+
+class Fuzzy(Learning):
+	"""spamc -C: rspamd's fuzzy storage knows the mail again, whoever sends it."""
+
+	TEXT = ("Dear friend, you have won the national lottery and a prize of one million waits for you. Answer at once "
+	        "with the name of your bank and the number of your account, so that our lawyer can send the prize")
+
+	@classmethod
+	def setUpClass(cls):
+		cls.redis = cls.shared(Redis)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, fuzzy=True)
+		cls.shim = cls.shared(Shim, **teacher(cls, [cls.rspamd], config="fuzzy_flag = 11\n"))
+
+	def found(self, text):
+		return "FUZZY_DENIED" in self.symbols(self.shim, text)
+
+	def tell(self, text, *options):
+		return spamc(self.shim.port, mail(text), *options)
+
+	def test_report_and_revoke(self):
+		self.assertFalse(self.found(self.TEXT))
+		self.assertEqual(self.tell(self.TEXT, "-C", "report"), REPORTED)
+		wait_until(lambda: self.found(self.TEXT), "the storage has taken it")
+		self.assertFalse(self.found("Something else, which nobody has reported and which is long enough to have a hash"))
+		self.assertEqual(self.tell(self.TEXT, "-C", "revoke"), REPORTED)
+		wait_until(lambda: not self.found(self.TEXT), "the storage has forgotten it")
+
+	def test_forget(self):
+		"""The one thing that rspamd can forget is what was reported."""
+		text = "Another text. " + self.TEXT[::-1]
+		self.assertEqual(self.tell(text, "-C", "report"), REPORTED)
+		wait_until(lambda: self.found(text), "the storage has taken it")
+		self.assertEqual(self.tell(text, "-L", "forget"), LEARNED)
+		wait_until(lambda: not self.found(text), "the storage has forgotten it")
+
+	def test_nothing_to_report(self):
+		"""rspamd's words, where it makes no hash of the mail."""
+		empty = b"From: a@client.example\nSubject: no text\n\n"
+		reply = talk(self.shim.port, spamc_request("TELL", empty, Message_class="spam", Set="remote"))
+		self.assertRegex(reply, rb"\ASPAMD/1\.0 75 EX_TEMPFAIL: [^\r\n]*fuzzy[^\r\n]*\r\n\Z")
