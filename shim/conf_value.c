@@ -138,13 +138,18 @@ int
 conf_choice(const char *where, const char *key, const char *s,
     const char *const *names, int n)
 {
+	char all[200];
+	size_t len = 0;
 	int i;
 
 	for (i = 0; i < n; i++)
 		if (strcmp(s, names[i]) == 0)
 			return i;
-	conf_bad(where, "%s = \"%s\" is not known; one of: %s, %s%s%s", key, s,
-	    names[0], names[1], n > 2 ? ", " : "", n > 2 ? names[2] : "");
+	all[0] = '\0';
+	for (i = 0; i < n && len < sizeof(all); i++)
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s",
+		    i > 0 ? ", " : "", names[i]);
+	conf_bad(where, "%s = \"%s\" is not known; one of: %s", key, s, all);
 	return -1;
 }
 

@@ -11,6 +11,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "shim/help.h"
 #include "supervisor.h"
 
 #define DEFAULT_FILE	SYSCONFDIR "/rspamd-shim.conf"
@@ -44,32 +45,7 @@ static const struct option long_options[] = {
 static void
 help(FILE *f)
 {
-	fputs(
-"Usage: rspamd-shim [OPTION]...\n"
-"Answers spamd's clients (Exim, spamc and others) with rspamd's verdicts.\n"
-"\n"
-"  -c, --config FILE         read the configuration from FILE\n"
-"                            (default: " DEFAULT_FILE ",\n"
-"                            if it is there)\n"
-"  -l, --listen ADDRESS      listen on ADDRESS instead of the file's; may be\n"
-"                            repeated (default: " CONF_DEFAULT_LISTEN ")\n"
-"  -b, --backend URL         scan with the rspamd at URL instead of the\n"
-"                            file's; may be repeated\n"
-"                            (default: " CONF_DEFAULT_BACKEND ")\n"
-"      --controller URL      train the rspamd whose controller is at URL (TELL);\n"
-"                            may be repeated\n"
-"      --password-file FILE  the controllers' password\n"
-"      --check-config        say whether the configuration is right, and exit\n"
-"      --dump-config         write out the configuration in force, and exit\n"
-"      --daemon              run in the background, log to syslog\n"
-"      --pid-file FILE       write the process id to FILE\n"
-"      --version             write the version, and exit\n"
-"      --help                write this, and exit\n"
-"\n"
-"ADDRESS is HOST:PORT, [IPv6]:PORT or unix:/path; URL is http://HOST:PORT,\n"
-"https://HOST:PORT or unix:/path, of a normal or proxy worker of rspamd.\n"
-"SIGHUP reads the configuration again, SIGTERM finishes what is running and\n"
-"ends the daemon.  Exit codes are those of sysexits.h.\n", f);
+	fputs(HELP_TEXT, f);
 }
 
 /* What main() itself needs to know of the command line. */
