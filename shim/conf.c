@@ -58,6 +58,14 @@ static cfg_opt_t listen_options[] = {
 	CFG_END()
 };
 
+static cfg_opt_t status_options[] = {
+	CFG_STR("mode", "0666", CFGF_NONE),
+	CFG_STR("owner", NULL, CFGF_NONE),
+	CFG_STR("group", NULL, CFGF_NONE),
+	CFG_STR_LIST("allow", loopback, CFGF_NONE),
+	CFG_END()
+};
+
 static cfg_opt_t backend_options[] = {
 	CFG_BOOL("verify", cfg_true, CFGF_NONE),
 	CFG_STR("ca_file", NULL, CFGF_NONE),
@@ -73,6 +81,8 @@ static cfg_opt_t controller_options[] = {
 
 static cfg_opt_t options[] = {
 	CFG_SEC("listen", listen_options, CFGF_MULTI | CFGF_TITLE |
+	    CFGF_NO_TITLE_DUPES),
+	CFG_SEC("status", status_options, CFGF_MULTI | CFGF_TITLE |
 	    CFGF_NO_TITLE_DUPES),
 	CFG_SEC("backend", backend_options, CFGF_MULTI | CFGF_TITLE |
 	    CFGF_NO_TITLE_DUPES),
@@ -193,6 +203,30 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	for (; c->nbackend < count(&b); c->nbackend++)
 		conf_backend_load(&c->backend[c->nbackend], name(&b, c->nbackend),
 		    section(cfg, "backend", name(&b, c->nbackend)));
+}
+
+/* Where the page for those who watch is served. */
+static void
+load_status(struct conf *c, cfg_t *cfg)
+{
+	unsigned int n = cfg_size(cfg, "status");
+	struct conf_listen *l;
+	cfg_t *sec;
+	size_t i;
+
+	if ((c->status = calloc(n + 1, sizeof(*c->status))) == NULL) {
+		conf_bad("status", "out of memory");
+		return;
+	}
+	for (; c->nstatus < n; c->nstatus++) {
+		sec = cfg_getnsec(cfg, "status", (unsigned int)c->nstatus);
+		l = &c->status[c->nstatus];
+		conf_status_load(l, cfg_title(sec), sec);
+		for (i = 0; l->address != NULL && i < c->nlisten; i++)
+			if (c->listen[i].address != NULL &&
+			    strcmp(c->listen[i].address, l->address) == 0)
+				conf_bad(l->address, "an address of listen, too");
+	}
 }
 
 static void
@@ -426,6 +460,7 @@ conf_load(const struct conf_args *args, void (*say)(const char *line))
 	if (args->file == NULL || parse_file(cfg, args->file)) {
 		c->file = conf_copy(args->file);
 		load_sections(c, args, cfg);
+		load_status(c, cfg);
 		load_controllers(c, args, cfg);
 		load_rest(c, args, cfg);
 	}
@@ -446,11 +481,14 @@ conf_free(struct conf *c)
 		return;
 	for (i = 0; i < c->nlisten; i++)
 		conf_listen_free(&c->listen[i]);
+	for (i = 0; i < c->nstatus; i++)
+		conf_listen_free(&c->status[i]);
 	for (i = 0; i < c->nbackend; i++)
 		conf_backend_free(&c->backend[i]);
 	for (i = 0; i < c->ncontroller; i++)
 		conf_backend_free(&c->controller[i]);
 	free(c->listen);
+	free(c->status);
 	free(c->backend);
 	free(c->controller);
 	free(c->user);

@@ -90,6 +90,8 @@ struct conf {
 	char		*file;		/* NULL: none is read */
 	struct conf_listen *listen;
 	size_t		 nlisten;
+	struct conf_listen *status;	/* where the page is: address and access */
+	size_t		 nstatus;
 	struct conf_backend *backend;
 	size_t		 nbackend;
 	struct conf_backend *controller;	/* for learning */

@@ -61,18 +61,32 @@ dump_list(FILE *f, const char *key, const char *const *list, size_t n)
 	fputs("}\n", f);
 }
 
+/* KIND 'ADDRESS' {, and who may connect. */
 static void
-dump_listen(FILE *f, const struct conf_listen *l)
+dump_socket(FILE *f, const char *kind, const struct conf_listen *l)
 {
-	size_t i;
-
-	fputs("listen ", f);
+	fprintf(f, "%s ", kind);
 	quote(f, l->address);
 	fputs(" {\n", f);
 	fprintf(f, "\tmode = \"%04o\"\n", (unsigned int)l->mode);
 	dump_string(f, "\t", "owner", l->owner);
 	dump_string(f, "\t", "group", l->group);
 	dump_list(f, "allow", (const char *const *)l->allow_text, l->nallow);
+}
+
+static void
+dump_status(FILE *f, const struct conf_listen *l)
+{
+	dump_socket(f, "status", l);
+	fputs("}\n", f);
+}
+
+static void
+dump_listen(FILE *f, const struct conf_listen *l)
+{
+	size_t i;
+
+	dump_socket(f, "listen", l);
 	dump_string(f, "\t", "certificate", l->certificate);
 	dump_string(f, "\t", "key", l->key);
 	dump_string(f, "\t", "client_ca", l->client_ca);
@@ -113,6 +127,8 @@ conf_dump(const struct conf *c, FILE *f)
 
 	for (i = 0; i < c->nlisten; i++)
 		dump_listen(f, &c->listen[i]);
+	for (i = 0; i < c->nstatus; i++)
+		dump_status(f, &c->status[i]);
 	for (i = 0; i < c->nbackend; i++)
 		dump_backend(f, "backend", &c->backend[i]);
 	for (i = 0; i < c->ncontroller; i++)

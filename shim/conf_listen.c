@@ -133,18 +133,19 @@ load_tls(struct conf_listen *l, cfg_t *sec)
 		conf_bad(l->address, "TLS: %s", why);
 }
 
-void
-conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
+/* The socket: where it is, and who may connect.  False for no address. */
+static bool
+load_socket(struct conf_listen *l, const char *kind, const char *address,
+    cfg_t *sec)
 {
 	const char *path = conf_unix_path(address);
 	char *end;
 	long mode;
-	int k;
 
 	l->address = conf_copy(address);
 	if (l->address == NULL) {
-		conf_bad("listen", "an empty address");
-		return;
+		conf_bad(kind, "an empty address");
+		return false;
 	}
 	if (path != NULL ? !conf_fits_unix(path) :
 	    !conf_host_port(address, NULL, NULL))
@@ -160,6 +161,25 @@ conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *
 		l->mode = (mode_t)mode;
 		l->owner = conf_copy(cfg_getstr(sec, "owner"));
 		l->group = conf_copy(cfg_getstr(sec, "group"));
+	}
+	load_allow(l, sec);
+	return true;
+}
+
+void
+conf_status_load(struct conf_listen *l, const char *address, cfg_t *sec)
+{
+	(void)load_socket(l, "status", address, sec);
+}
+
+void
+conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *top)
+{
+	int k;
+
+	if (!load_socket(l, "listen", address, sec))
+		return;
+	if (sec != NULL) {
 		k = conf_choice(address, "envelope", cfg_getstr(sec, "envelope"),
 		    conf_envelope_names, 3);
 		l->envelope = k < 0 ? CONF_ENVELOPE_NONE : (enum conf_envelope)k;
@@ -176,7 +196,6 @@ conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *
 	}
 	if (sec != NULL)
 		load_tls(l, sec);
-	load_allow(l, sec);
 	load_dialects(l, sec);
 	load_policy(l, sec, top);
 }

@@ -16,6 +16,10 @@
 void	conf_listen_load(struct conf_listen *l, const char *address,
 	    cfg_t *sec, cfg_t *top);
 
+/* The same for a section of the page: its address, and who may see it. */
+void	conf_status_load(struct conf_listen *l, const char *address,
+	    cfg_t *sec);
+
 /* Frees what L owns. */
 void	conf_listen_free(struct conf_listen *l);
 

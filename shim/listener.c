@@ -32,15 +32,36 @@ struct listener {
 	ino_t	 ino;
 };
 
+/* First those of listen sections, then those of the page's: these sections
+   are numbered on from the listen sections. */
 struct listeners {
 	struct listener	 list[SOCKETS_MAX];
-	size_t		 n;
+	size_t		 n, nmail;
+	size_t		 nlisten;	/* listen sections */
 };
 
 size_t
 listeners_count(const struct listeners *ls)
 {
-	return ls->n;
+	return ls->nmail;
+}
+
+size_t
+listeners_status_count(const struct listeners *ls)
+{
+	return ls->n - ls->nmail;
+}
+
+int
+listeners_status_fd(const struct listeners *ls, size_t i)
+{
+	return ls->list[ls->nmail + i].fd;
+}
+
+size_t
+listeners_status_section(const struct listeners *ls, size_t i)
+{
+	return ls->list[ls->nmail + i].section - ls->nlisten;
 }
 
 int
@@ -401,6 +422,7 @@ discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 static void
 update_access(const struct listeners *ls, const struct conf *conf)
 {
+	const struct conf_listen *section;
 	const struct listener *l;
 	const char *why;
 	struct stat st;
@@ -409,13 +431,14 @@ update_access(const struct listeners *ls, const struct conf *conf)
 
 	for (i = 0; i < ls->n; i++) {
 		l = &ls->list[i];
+		section = i < ls->nmail ? &conf->listen[l->section] :
+		    &conf->status[l->section - ls->nlisten];
 		if (l->path == NULL)
 			continue;
 		why = "its file cannot be found";
 		if ((file = open_file(l->path, &st)) != -1) {
 			if (st.st_dev == l->dev && st.st_ino == l->ino)
-				why = set_access(&conf->listen[l->section],
-				    file);
+				why = set_access(section, file);
 			(void)close(file);
 		}
 		if (why != NULL)
@@ -424,10 +447,21 @@ update_access(const struct listeners *ls, const struct conf *conf)
 	}
 }
 
+/* Opens what L, section number I, asks for, or takes it over from OLD. */
+static bool
+open_section(struct listeners *ls, const struct conf_listen *l, size_t i,
+    const struct listeners *old, int *exit_code)
+{
+	if (take_over(ls, old, l->address, i))
+		return true;
+	return conf_unix_path(l->address) != NULL ?
+	    open_unix(ls, l, i, exit_code) :
+	    open_host(ls, l->address, i, exit_code);
+}
+
 struct listeners *
 listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
 {
-	const struct conf_listen *l;
 	struct listeners *ls;
 	bool ok = true;
 	size_t i;
@@ -437,13 +471,13 @@ listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
 		log_msg(LOG_ERR, "listening: out of memory");
 		return NULL;
 	}
-	for (i = 0; ok && i < conf->nlisten; i++) {
-		l = &conf->listen[i];
-		if (!take_over(ls, old, l->address, i))
-			ok = conf_unix_path(l->address) != NULL ?
-			    open_unix(ls, l, i, exit_code) :
-			    open_host(ls, l->address, i, exit_code);
-	}
+	for (i = 0; ok && i < conf->nlisten; i++)
+		ok = open_section(ls, &conf->listen[i], i, old, exit_code);
+	ls->nlisten = i;
+	ls->nmail = ls->n;
+	for (i = 0; ok && i < conf->nstatus; i++)
+		ok = open_section(ls, &conf->status[i], ls->nlisten + i, old,
+		    exit_code);
 	if (!ok) {
 		discard(ls, old, true);
 		return NULL;
@@ -455,16 +489,27 @@ listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
 	return ls;
 }
 
-void
-listeners_stop(struct listeners *ls)
+/* Closes the sockets from number I up to N. */
+static void
+stop_range(struct listeners *ls, size_t i, size_t n)
 {
-	size_t i;
-
-	for (i = 0; i < ls->n; i++)
+	for (; i < n; i++)
 		if (ls->list[i].fd != -1) {
 			(void)close(ls->list[i].fd);
 			ls->list[i].fd = -1;
 		}
+}
+
+void
+listeners_stop(struct listeners *ls)
+{
+	stop_range(ls, 0, ls->nmail);
+}
+
+void
+listeners_stop_status(struct listeners *ls)
+{
+	stop_range(ls, ls->nmail, ls->n);
 }
 
 void

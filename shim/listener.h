@@ -31,16 +31,25 @@ void	listeners_close(struct listeners *ls);
 void	listeners_forget(struct listeners *ls);
 
 /*
- * Closes all sockets, so that new clients are refused; nothing else of LS
- * changes.  A client is refused only once every process has done so.
+ * Closes the sockets of listen sections, so that new clients are refused;
+ * nothing else of LS changes.  A client is refused only once every process
+ * has done so.
  */
 void	listeners_stop(struct listeners *ls);
 
-/* How many sockets there are (a name can have several addresses). */
+/* The same for the page's sockets. */
+void	listeners_stop_status(struct listeners *ls);
+
+/* How many there are of listen sections (a name can have several addresses). */
 size_t	listeners_count(const struct listeners *ls);
 
 /* The I-th socket, and which section of CONF it belongs to. */
 int	listeners_fd(const struct listeners *ls, size_t i);
 size_t	listeners_section(const struct listeners *ls, size_t i);
+
+/* The same for the page. */
+size_t	listeners_status_count(const struct listeners *ls);
+int	listeners_status_fd(const struct listeners *ls, size_t i);
+size_t	listeners_status_section(const struct listeners *ls, size_t i);
 
 #endif
