@@ -1,0 +1,240 @@
+"""Mail delivery agents: the very files of mta-conf/lda, run by the real programs."""
+
+import base64
+import email
+import json
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness import Case, FakeRspamd, Shim, common_rspamd, free_port, message, verdict
+from harness.dovecot import Dovecot, ImapServer
+from harness.lda import EXAMPLES, Home
+
+# rspamd's six actions, and where mail goes.  "Seen" is for sieve alone.
+ACTIONS = {"no action": "", "greylist": "", "soft reject": "", "add header": "Junk", "rewrite subject": "Junk", "reject": "Junk"}
+SPAMC_ADDRESS, SPAMC_SIZE = "127.0.0.1 -p 783", "-s 50000000"
+EX_TEMPFAIL, EX_NOPERM = 75, 77
+DEFER = {"procmailrc": {"WITHOUT_VERDICT = deliver": "WITHOUT_VERDICT = defer"},
+         "mailfilter": {'WITHOUT_VERDICT = "deliver"': 'WITHOUT_VERDICT = "defer"'},
+         "lda-spamc": {"WITHOUT_VERDICT=deliver": "WITHOUT_VERDICT=defer"},
+         "lda-rspamc": {"WITHOUT_VERDICT=deliver": "WITHOUT_VERDICT=defer"}}
+
+
+def of_action(action, **headers):
+	return message(X_Test_Action=action, Subject=f"of {action}", **headers)
+
+
+class Base(Case):
+	"""A shim with the example's configuration before the shared rspamd."""
+
+	headers = "spamassassin"
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		cls.rspamd = common_rspamd()
+		cls.home = cls.shared(Home)
+		cls.shim = cls.start_shim(cls.rspamd.url, cls.headers)
+		cls.nobody = free_port()
+
+	@classmethod
+	def start_shim(cls, backend, headers="spamassassin"):
+		shim = cls.shared(ExampleShim, backend, headers)
+		return shim
+
+	def setUp(self):
+		super().setUp()
+		self.home.empty()
+
+	def only(self):
+		"""(folder, bytes, flags) of the one mail that was delivered."""
+		found = [(name, *entry) for name, entries in self.home.mails().items() for entry in entries]
+		self.assertEqual(len(found), 1, found)
+		return found[0]
+
+	def is_marked(self, mail, action):
+		"""Has it the headers of the action, and the body that was sent?"""
+		parsed = email.message_from_bytes(mail)
+		self.assertEqual(parsed["X-Spam-Action"], action)
+		self.assertEqual(mail.split(b"\n\n", 1)[1].rstrip(b"\n"), message().split(b"\n\n", 1)[1].rstrip(b"\n"))
+		return parsed
+
+	def is_unchanged(self, mail, original):
+		"""Nothing but what delivery itself adds above the message."""
+		self.assertTrue(mail.endswith(original), mail)
+		self.assertNotIn(b"X-Spam", mail)
+
+
+class ExampleShim(Shim):
+	"""A shim with mta-conf/lda/rspamd-shim.conf; only its address is its own."""
+
+	def __init__(self, folder, backend, headers):
+		super().__init__(folder, backend=backend, config="", listen=[])
+		text = (EXAMPLES / "rspamd-shim.conf").read_text()
+		assert "headers = spamassassin" in text and "127.0.0.1:783" in text
+		text = text.replace("127.0.0.1:783", self.address).replace("headers = spamassassin", f"headers = {headers}")
+		self.write_config(text + f'listen "unix:{self.unix}" {{ }}\n')
+
+
+class Agents:
+	"""What is true of each program that runs spamc or rspamc.  deliver() runs it."""
+
+	def test_every_action(self):
+		for action, folder in ACTIONS.items():
+			with self.subTest(action):
+				self.home.empty()
+				self.assertEqual(self.deliver(of_action(action)), 0)
+				name, mail, _ = self.only()
+				self.assertEqual(name, folder)
+				self.is_marked(mail, action)
+
+	def test_rewritten_subject(self):
+		self.deliver(of_action("rewrite subject"))
+		self.assertEqual(email.message_from_bytes(self.only()[1])["Subject"], self.subject)
+
+	def test_forged_marks(self):
+		"""The sender's own marks are neither believed nor left to be believed."""
+		for forged, action, folder in (({"X-Spam-Flag": "YES", "X-Spam": "yes", "X-Spam-Action": "reject"}, "no action", ""),
+		                               ({"X-Spam-Flag": "NO", "X-Spam": "no", "X-Spam-Action": "soft reject"}, "reject", "Junk")):
+			with self.subTest(action):
+				self.home.empty()
+				self.assertEqual(self.deliver(of_action(action, **forged)), 0)
+				name, mail, _ = self.only()
+				self.assertEqual(name, folder)
+				self.assertEqual(email.message_from_bytes(mail).get_all("X-Spam-Action"), [action])
+
+	def test_filter_is_down(self):
+		self.assertEqual(self.deliver(of_action("reject"), port=self.nobody), 0)
+		name, mail, _ = self.only()
+		self.assertEqual(name, "")
+		self.is_unchanged(mail, of_action("reject"))
+
+	def test_filter_is_down_and_mail_is_to_wait(self):
+		self.assertEqual(self.deliver(of_action("reject"), port=self.nobody, defer=True), EX_TEMPFAIL)
+		self.assertEqual(self.home.mails(), {})
+		self.assertEqual(self.deliver(of_action("reject"), defer=True), 0)
+		self.assertEqual(self.only()[0], "Junk")
+
+	def test_odd_mail_is_whole(self):
+		for mail in (b"Subject: x\n\n" + b"8-bit \xe9\xff\n" * 20000, b"Subject: no body\n\n", b"\nno head\n",
+		             b"Subject: no empty line\n", b"Subject: \xe9\n\nno line end"):
+			with self.subTest(mail[:30]):
+				self.home.empty()
+				self.assertEqual(self.deliver(mail), 0)
+				delivered = self.only()[1]
+				head, _, body = mail.partition(b"\n\n")
+				self.assertIn(head.strip(b"\n"), delivered)
+				self.assertTrue(delivered.rstrip(b"\n").endswith(body.rstrip(b"\n")), delivered[-200:])
+
+
+class SpamcAgents(Agents):
+	"""Through rspamd-shim."""
+
+	subject = "[SPAM] of rewrite subject"
+
+	def in_front_of(self, fake):
+		"""The port that leads to a FakeRspamd."""
+		return self.own(ExampleShim, fake.url, self.headers).port
+
+	def spamc_words(self, port, name, defer):
+		return {SPAMC_ADDRESS: f"127.0.0.1 -p {port or self.shim.port}", **(DEFER[name] if defer else {})}
+
+	def test_rspamd_is_down(self):
+		"""The shim answers, but with an error."""
+		shim = self.own(ExampleShim, f"http://127.0.0.1:{self.nobody}", "spamassassin")
+		self.assertEqual(self.deliver(of_action("reject"), port=shim.port), 0)
+		self.is_unchanged(self.only()[1], of_action("reject"))
+		self.home.empty()
+		self.assertEqual(self.deliver(of_action("reject"), port=shim.port, defer=True), EX_TEMPFAIL)
+		self.assertEqual(self.home.mails(), {})
+
+
+class Procmail(SpamcAgents, Base):
+	def deliver(self, mail, port=None, defer=False):
+		rc = self.home.install("procmailrc", words=self.spamc_words(port, "procmailrc", defer))
+		return self.home.run("/usr/bin/procmail", "-t", f"HOME={self.home.home}", rc, mail=mail)[0]
+
+
+class Maildrop(SpamcAgents, Base):
+	def deliver(self, mail, port=None, defer=False):
+		rc = self.home.install("mailfilter", words=self.spamc_words(port, "mailfilter", defer))
+		code, self.said = self.home.run("/usr/bin/maildrop", rc, mail=mail)
+		return code
+
+
+class Sieve:
+	"""With dovecot-lda and rspamd.sieve."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		cls.home.use_sieve()
+
+	def test_levels(self):
+		"""The action decides what is spam; the score only how much of it is shown."""
+		fake = self.own(FakeRspamd)
+		port = self.in_front_of(fake)
+		for action, score, where in (("reject", 0.0, ("Junk", "S")), ("add header", 14.0, ("Junk", "")),
+		                             ("add header", 15.0, ("Junk", "S")), ("soft reject", 20.0, ("", "")),
+		                             ("no action", 20.0, ("", ""))):
+			with self.subTest((action, score)):
+				self.home.empty()
+				fake.answer(verdict(action, score))
+				self.assertEqual(self.deliver(message(), port=port), 0)
+				name, _, flags = self.only()
+				self.assertEqual((name, flags), where)
+
+	def test_mailbox_is_full(self):
+		"""The code of dovecot-lda comes through, and nothing is lost on the way."""
+		for tempfail, code in (("yes", EX_TEMPFAIL), ("no", EX_NOPERM)):
+			self.home.set_quota(tempfail)
+			self.addCleanup(self.home.set_quota, None)
+			self.assertEqual(self.deliver(message(body="x" * 5000)), code)
+			self.assertEqual(self.home.mails(), {})
+		self.home.set_quota(None)
+		self.assertEqual(self.deliver(message(body="x" * 5000)), 0)
+
+	def test_no_delivery_program(self):
+		self.assertNotEqual(self.deliver(message(), lda="/nonexistent/dovecot-lda"), 0)
+
+
+class SpamcAndDovecot(Sieve, SpamcAgents, Base):
+	"""dovecot-lda behind spamc, as a mail server runs it."""
+
+	def deliver(self, mail, port=None, defer=False, lda="/usr/lib/dovecot/dovecot-lda"):
+		script = self.home.install("lda-spamc", mode=0o755, words=self.spamc_words(port, "lda-spamc", defer))
+		return self.home.run(script, self.home.paths.get(lda, lda), "-e", mail=mail)[0]
+
+
+class SpamcAndDovecotWithRspamcsHeaders(SpamcAndDovecot):
+	headers = "rspamc"
+
+
+class RspamcAndDovecot(Sieve, Agents, Base):
+	"""Without the shim."""
+
+	subject = "of rewrite subject"		# rspamc leaves it
+
+	def in_front_of(self, fake):
+		return fake.port
+
+	def deliver(self, mail, port=None, defer=False, lda="/usr/lib/dovecot/dovecot-lda"):
+		script = self.home.install("lda-rspamc", mode=0o755, words={
+			"127.0.0.1:11333": f"127.0.0.1:{port or self.rspamd.normal}", **(DEFER["lda-rspamc"] if defer else {})})
+		return self.home.run(script, self.home.paths.get(lda, lda), "-e", mail=mail)[0]
+
+	def test_rspamd_answers_with_an_error(self):
+		fake = self.own(FakeRspamd)
+		fake.answer({"error": "no"}, status="500 Internal Server Error")
+		self.assertEqual(self.deliver(message(), port=fake.port, defer=True), EX_TEMPFAIL)
+		self.assertEqual(self.home.mails(), {})
+		self.assertEqual(self.deliver(message(), port=fake.port), 0)
+		self.is_unchanged(self.only()[1], message())
+
+	def test_what_rspamc_would_cut_off(self):
+		mail = message(body=b"before\0after\n")
+		self.assertEqual(self.deliver(mail, defer=True), EX_TEMPFAIL)
+		self.assertEqual(self.deliver(mail), 0)
+		self.assertIn(b"after\n", self.only()[1])
