@@ -132,9 +132,13 @@ class Postfix(process.Party):
 
 	# Mail in.
 
-	def connect(self, client=None, name=None, helo="client.example"):
-		"""An smtp.Smtp connection; client: the address that it pretends to come from (XCLIENT)."""
-		connection = smtp.Smtp(self.port, helo=helo)
+	def connect(self, client=None, name=None, source=None, helo="client.example"):
+		"""An smtp.Smtp connection.
+
+		source: address of loopback to come from.  client, name: address
+		and name of the host that it then pretends to be (XCLIENT).
+		"""
+		connection = smtp.Smtp(self.port, source=source, helo=helo)
 		if client:
 			reply = connection.command(f"XCLIENT ADDR={client} NAME={name or '[UNAVAILABLE]'}")
 			assert reply.code == 220, reply
@@ -142,9 +146,9 @@ class Postfix(process.Party):
 			assert reply.code == 250, reply
 		return connection
 
-	def send(self, message, client=None, name=None, helo="client.example", **options):
+	def send(self, message, client=None, name=None, source=None, helo="client.example", **options):
 		"""One message in a connection of its own; Postfix's last reply."""
-		with self.connect(client, name, helo) as connection:
+		with self.connect(client, name, source, helo) as connection:
 			return connection.send(message, **options)
 
 	# What became of it.
