@@ -18,6 +18,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "inherited.h"
 #include "listener.h"
 #include "log.h"
 
@@ -26,6 +27,7 @@
 struct listener {
 	char	*address;	/* as configured: what a reload goes by */
 	int	 fd;
+	bool	 kept;		/* inherited: it outlives us */
 	size_t	 section;
 	char	*path;		/* of a unix socket, else NULL */
 	dev_t	 dev;		/* and which file it is */
@@ -38,6 +40,7 @@ struct listeners {
 	struct listener	 list[SOCKETS_MAX];
 	size_t		 n, nmail;
 	size_t		 nlisten;	/* listen sections */
+	struct inherited *inherited;	/* handed on at a reload */
 };
 
 size_t
@@ -74,6 +77,12 @@ size_t
 listeners_section(const struct listeners *ls, size_t i)
 {
 	return ls->list[i].section;
+}
+
+bool
+listeners_kept(const struct listeners *ls, size_t i)
+{
+	return ls->list[i].kept;
 }
 
 /* What to do about a bind() that failed because of E. */
@@ -133,6 +142,64 @@ add(struct listeners *ls, const char *address, size_t section, int fd,
 	return true;
 }
 
+/* The entry with the socket FD, or NULL; LS may be NULL. */
+static const struct listener *
+entry_of(const struct listeners *ls, int fd)
+{
+	size_t i;
+
+	for (i = 0; ls != NULL && i < ls->n; i++)
+		if (ls->list[i].fd == fd)
+			return &ls->list[i];
+	return NULL;
+}
+
+/* Lets SECTION, for ADDRESS, have the inherited socket IS. */
+static bool
+use_inherited(struct listeners *ls, const char *address, size_t section,
+    const struct inherited_socket *is, int *code)
+{
+	const struct listener *l = entry_of(ls, is->fd);
+
+	if (l != NULL && l->section == section)
+		return true;		/* it is both 0.0.0.0 and [::] */
+	if (l != NULL) {
+		log_msg(LOG_ERR, "%s: cannot listen: the socket that systemd "
+		    "hands over serves listen \"%s\" already", address,
+		    l->address);
+		*code = EX_CONFIG;
+		return false;
+	}
+	if (!add(ls, address, section, is->fd, NULL, NULL))
+		return false;
+	ls->list[ls->n - 1].kept = true;
+	return true;
+}
+
+/*
+ * Has each inherited socket a section?  If not, its clients would wait for
+ * ever, or be trusted in a way that nobody has chosen.
+ */
+static bool
+all_used(const struct listeners *ls, int *code)
+{
+	const struct inherited_socket *is;
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; (is = inherited_get(ls->inherited, i)) != NULL; i++) {
+		if (entry_of(ls, is->fd) != NULL)
+			continue;
+		log_msg(LOG_ERR, "%s: systemd hands over a socket%s%s for which "
+		    "there is no listen section: add listen \"%s\" { }, or "
+		    "take the address out of the socket unit", is->address,
+		    is->name[0] != '\0' ? " of " : "", is->name, is->address);
+		*code = EX_CONFIG;
+		ok = false;
+	}
+	return ok;
+}
+
 /* Binds and listens at one of the addresses of a name. */
 static int
 open_tcp(const char *address, const struct addrinfo *a)
@@ -164,16 +231,16 @@ open_tcp(const char *address, const struct addrinfo *a)
 	return -1;
 }
 
-static bool
-open_host(struct listeners *ls, const char *address, size_t section, int *code)
+/* The addresses of ADDRESS; NULL after a line in the log. */
+static struct addrinfo *
+resolve(const char *address)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_PASSIVE }, *list, *a;
+	    .ai_flags = AI_PASSIVE }, *list = NULL;
 	char host[256];
 	const char *port = strrchr(address, ':') + 1, *h = host;
 	size_t n = (size_t)(port - address) - 1;
-	bool opened = false;
-	int rc, fd;
+	int rc;
 
 	if (n >= sizeof(host))
 		n = sizeof(host) - 1;
@@ -183,30 +250,54 @@ open_host(struct listeners *ls, const char *address, size_t section, int *code)
 		host[n - 1] = '\0';
 		h = host + 1;
 	}
-	if ((rc = getaddrinfo(strcmp(h, "*") == 0 ? NULL : h, port, &hints,
-	    &list)) != 0) {
-		log_msg(LOG_ERR, "%s: cannot listen: %s", address,
-		    gai_strerror(rc));
+	rc = getaddrinfo(strcmp(h, "*") == 0 ? NULL : h, port, &hints, &list);
+	if (rc == 0)
+		return list;
+	log_msg(LOG_ERR, "%s: cannot listen: %s", address, gai_strerror(rc));
+	return NULL;
+}
+
+/*
+ * Opens one address of a name.  Returns 1, or 0 for one that this machine
+ * does not have, or -1.
+ */
+static int
+open_address(struct listeners *ls, const char *address, size_t section,
+    const struct addrinfo *a, int *code)
+{
+	const struct inherited_socket *is;
+	int fd;
+
+	if ((is = inherited_at(ls->inherited, a->ai_addr)) != NULL)
+		return use_inherited(ls, address, section, is, code) ? 1 : -1;
+	if ((fd = open_tcp(address, a)) == -1) {
+		*code = bind_error_code(errno);
+		/* localhost is ::1 too, even where there is no IPv6 */
+		return errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT ? 0 : -1;
+	}
+	if (add(ls, address, section, fd, NULL, NULL))
+		return 1;
+	(void)close(fd);
+	return -1;
+}
+
+static bool
+open_host(struct listeners *ls, const char *address, size_t section, int *code)
+{
+	struct addrinfo *list, *a;
+	bool opened = false;
+	int rc = 0;
+
+	if ((list = resolve(address)) == NULL) {
 		*code = EX_NOHOST;
 		return false;
 	}
-	for (a = list; a != NULL; a = a->ai_next) {
-		if ((fd = open_tcp(address, a)) == -1) {
-			*code = bind_error_code(errno);
-			/* localhost is ::1 too, even where there is no IPv6 */
-			if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT)
-				continue;
-			opened = false;
-			break;
-		}
-		opened = add(ls, address, section, fd, NULL, NULL);
-		if (!opened) {
-			(void)close(fd);
-			break;
-		}
+	for (a = list; a != NULL && rc != -1; a = a->ai_next) {
+		rc = open_address(ls, address, section, a, code);
+		opened |= rc == 1;
 	}
 	freeaddrinfo(list);
-	return opened;
+	return opened && rc != -1;
 }
 
 /*
@@ -318,10 +409,14 @@ open_unix(struct listeners *ls, const struct conf_listen *l, size_t section,
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	const char *path = conf_unix_path(l->address), *why = NULL;
 	struct stat st;
+	const struct inherited_socket *is;
 	int fd, file, e;
 
 	/* conf has looked at its length */
 	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	is = inherited_at(ls->inherited, (const struct sockaddr *)&sun);
+	if (is != NULL)
+		return use_inherited(ls, l->address, section, is, code);
 	e = remove_stale(&sun);
 	if (e == EADDRINUSE)
 		return cannot(l->address, "another process listens there", 0,
@@ -381,23 +476,18 @@ take_over(struct listeners *ls, const struct listeners *old,
 			continue;
 		st.st_dev = l->dev;
 		st.st_ino = l->ino;
-		found |= add(ls, address, section, l->fd, l->path, &st);
+		if (!add(ls, address, section, l->fd, l->path, &st))
+			continue;
+		ls->list[ls->n - 1].kept = l->kept;
+		found = true;
 	}
 	return found;
 }
 
-static bool
-holds(const struct listeners *ls, int fd)
-{
-	size_t i;
-
-	for (i = 0; ls != NULL && i < ls->n; i++)
-		if (ls->list[i].fd == fd)
-			return true;
-	return false;
-}
-
-/* Closes those sockets of LS that KEEP does not hold, and frees LS. */
+/*
+ * Closes those sockets of LS that KEEP does not hold, but not inherited ones,
+ * and frees LS.
+ */
 static void
 discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 {
@@ -406,8 +496,8 @@ discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 
 	for (i = 0; i < ls->n; i++) {
 		l = &ls->list[i];
-		if (l->fd == -1 || !holds(keep, l->fd)) {
-			if (l->fd != -1)
+		if (l->fd == -1 || entry_of(keep, l->fd) == NULL) {
+			if (l->fd != -1 && !l->kept)
 				(void)close(l->fd);
 			if (remove_files && l->path != NULL && is_ours(l))
 				(void)unlink(l->path);
@@ -415,6 +505,8 @@ discard(struct listeners *ls, const struct listeners *keep, bool remove_files)
 		free(l->address);
 		free(l->path);
 	}
+	if (keep == NULL || keep->inherited != ls->inherited)
+		inherited_free(ls->inherited);
 	free(ls);
 }
 
@@ -459,18 +551,14 @@ open_section(struct listeners *ls, const struct conf_listen *l, size_t i,
 	    open_host(ls, l->address, i, exit_code);
 }
 
-struct listeners *
-listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
+/* Opens what CONF's sections name.  Returns whether all of it worked. */
+static bool
+open_all(struct listeners *ls, const struct conf *conf,
+    const struct listeners *old, int *exit_code)
 {
-	struct listeners *ls;
 	bool ok = true;
 	size_t i;
 
-	*exit_code = EX_OSERR;
-	if ((ls = calloc(1, sizeof(*ls))) == NULL) {
-		log_msg(LOG_ERR, "listening: out of memory");
-		return NULL;
-	}
 	for (i = 0; ok && i < conf->nlisten; i++)
 		ok = open_section(ls, &conf->listen[i], i, old, exit_code);
 	ls->nlisten = i;
@@ -478,7 +566,22 @@ listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
 	for (i = 0; ok && i < conf->nstatus; i++)
 		ok = open_section(ls, &conf->status[i], ls->nlisten + i, old,
 		    exit_code);
-	if (!ok) {
+	return ok && all_used(ls, exit_code);
+}
+
+struct listeners *
+listeners_open(const struct conf *conf, struct listeners *old, int *exit_code)
+{
+	struct listeners *ls;
+
+	*exit_code = EX_OSERR;
+	if ((ls = calloc(1, sizeof(*ls))) == NULL) {
+		log_msg(LOG_ERR, "listening: out of memory");
+		return NULL;
+	}
+	ls->inherited = old != NULL ? old->inherited :
+	    inherited_take(exit_code);
+	if (ls->inherited == NULL || !open_all(ls, conf, old, exit_code)) {
 		discard(ls, old, true);
 		return NULL;
 	}

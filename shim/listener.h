@@ -3,11 +3,15 @@
  * listener: the sockets that clients connect to.
  *
  * The supervisor opens them and keeps them over a reload; the workers
- * inherit them.
+ * inherit them.  One that systemd hands over is that of the listen section
+ * with its address: it is not bound again, its file's mode and owner are
+ * systemd's business, and it outlives the daemon together with the clients
+ * that wait in its queue.
  */
 #ifndef LISTENER_H_
 #define LISTENER_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf.h"
@@ -16,7 +20,8 @@ struct listeners;
 
 /*
  * Opens all addresses of CONF, taking sockets of the same address over from
- * OLD (NULL: there is none).  On success OLD is used up: the sockets that
+ * OLD (NULL: there is none) and, at the start, from systemd; it is an error
+ * if CONF lacks the address of one of those.  On success OLD is used up: the sockets that
  * are no longer wanted are closed and their files removed.  On failure NULL,
  * one line in the log says why, and OLD is as it was; *EXIT_CODE is one of
  * sysexits.
@@ -47,6 +52,8 @@ size_t	listeners_count(const struct listeners *ls);
 int	listeners_fd(const struct listeners *ls, size_t i);
 size_t	listeners_section(const struct listeners *ls, size_t i);
 
+/* Does systemd hold the I-th socket too, so that its queue outlives us? */
+bool	listeners_kept(const struct listeners *ls, size_t i);
 /* The same for the page. */
 size_t	listeners_status_count(const struct listeners *ls);
 int	listeners_status_fd(const struct listeners *ls, size_t i);

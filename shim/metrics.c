@@ -19,6 +19,7 @@ struct slot {
 	_Alignas(64) struct counters counters;
 	struct counters_backend	 backend[COUNTERS_BACKENDS + 1];
 	_Atomic int		 worker;	/* enum metrics_worker */
+	_Atomic uint64_t	 beats;		/* of the worker's event loop */
 };
 
 struct metrics {
@@ -79,6 +80,7 @@ forget_now(struct metrics *m, struct slot *s)
 	size_t i;
 
 	m->active -= atomic_exchange(&now->connections, 0);
+	s->beats = 0;
 	now->queued = 0;
 	now->held = 0;
 	for (i = 0; i < m->nknown; i++) {
@@ -96,6 +98,18 @@ metrics_worker(struct metrics *m, size_t i, enum metrics_worker w)
 		forget_now(m, &m->slots[i]);
 	else if (i >= m->used)
 		m->used = i + 1;
+}
+
+void
+metrics_beat(struct metrics *m, size_t i)
+{
+	m->slots[i].beats++;
+}
+
+uint64_t
+metrics_beats(const struct metrics *m, size_t i)
+{
+	return m->slots[i].beats;
 }
 
 struct counters_daemon *

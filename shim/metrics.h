@@ -43,6 +43,12 @@ uint64_t metrics_active(struct metrics *m);
  */
 void	metrics_worker(struct metrics *m, size_t i, enum metrics_worker w);
 
+/* The event loop of slot I's worker has come round: about once a second. */
+void	metrics_beat(struct metrics *m, size_t i);
+
+/* How often it has; 0 until the worker serves. */
+uint64_t metrics_beats(const struct metrics *m, size_t i);
+
 /* What is counted of the daemon; the supervisor writes there. */
 struct counters_daemon *metrics_daemon(struct metrics *m);
 

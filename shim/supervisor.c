@@ -2,7 +2,6 @@
 #include "config.h"
 
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,125 +13,56 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crew.h"
 #include "listener.h"
 #include "log.h"
 #include "metrics.h"
+#include "privilege.h"
 #include "supervisor.h"
-#include "worker.h"
+#include "systemd.h"
 
 /* Descriptors that are not clients' and not rspamd's. */
 #define SPARE_DESCRIPTORS	300
-/* Of the running generation and those that a reload lets finish. */
-#define SLOTS		1024
-/* A worker that lived shorter is replaced only after so many seconds. */
-#define SHORT_LIFE	1
-/* What workers may take beyond timeout_stop before they are killed. */
+/* Seconds that workers may take beyond timeout_stop before they are killed. */
 #define STOP_GRACE	5
-
-struct slot {
-	pid_t	 pid;		/* 0: free */
-	bool	 old;		/* it was told to finish */
-	time_t	 started;	/* CLOCK_MONOTONIC */
-};
+/* Seconds from one look at everything to the next, and while workers start. */
+#define LOOK		1.0
+#define LOOK_STARTING	0.02
+/* Seconds between two lines of status for systemd. */
+#define STATUS_EVERY	10
 
 struct supervisor {
 	const struct conf_args *args;
 	struct conf	*conf;
 	struct listeners *ls;
 	struct metrics	*metrics;
-	struct slot	 slots[SLOTS];
+	struct crew	*crew;
 	sigset_t	 signals;
+	const char	*turning;	/* new workers do not all serve yet: what
+					   the log says when they do; or NULL */
 	bool		 stopping;
 	bool		 is_worker;	/* this process is a worker */
 	int		 worker_code;	/* and that is its exit code */
-	time_t		 not_before;	/* when missing workers are started */
+	double		 killing;	/* when workers that do not stop are killed */
+	double		 next_watchdog;	/* when systemd is told */
+	double		 next_status;
+	char		 status[512];	/* what it was told */
 	char		*pid_file;	/* the one that was written, or NULL */
 };
 
-static time_t
+static double
 now(void)
 {
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void
 say(const char *line)
 {
 	log_msg(LOG_ERR, "%s", line);
-}
-
-/* Workers of the generation that serves; those of any, too, for ALL. */
-static int
-running(const struct supervisor *sv, bool all)
-{
-	int n = 0;
-	size_t i;
-
-	for (i = 0; i < SLOTS; i++)
-		if (sv->slots[i].pid != 0 && (all || !sv->slots[i].old))
-			n++;
-	return n;
-}
-
-/*
- * Starts one worker.  Returns 0 in the supervisor, 1 in the worker once it
- * is done, -1 on failure.
- */
-static int
-start_worker(struct supervisor *sv)
-{
-	size_t i;
-	pid_t pid;
-
-	for (i = 0; i < SLOTS && sv->slots[i].pid != 0; i++)
-		continue;
-	if (i == SLOTS) {
-		log_msg(LOG_ERR, "cannot start a worker: too many are finishing");
-		return -1;
-	}
-	if ((pid = fork()) == -1) {
-		log_msg(LOG_ERR, "cannot start a worker: %s", strerror(errno));
-		return -1;
-	}
-	if (pid == 0) {
-		sv->is_worker = true;
-		sv->worker_code = worker_run(sv->conf, sv->ls, sv->metrics, i);
-		return 1;
-	}
-	sv->slots[i].pid = pid;
-	sv->slots[i].old = false;
-	sv->slots[i].started = now();
-	metrics_worker(sv->metrics, i, METRICS_SERVING);
-	metrics_daemon(sv->metrics)->workers_started++;
-	return 0;
-}
-
-/* Starts the workers that are missing.  Returns as start_worker(). */
-static int
-start_missing(struct supervisor *sv)
-{
-	int rc = 0;
-
-	while (rc == 0 && running(sv, false) < sv->conf->workers)
-		rc = start_worker(sv);
-	return rc;
-}
-
-/* Tells the workers to finish. */
-static void
-retire_all(struct supervisor *sv, int sig)
-{
-	size_t i;
-
-	for (i = 0; i < SLOTS; i++)
-		if (sv->slots[i].pid != 0) {
-			sv->slots[i].old = true;
-			metrics_worker(sv->metrics, i, METRICS_FINISHING);
-			(void)kill(sv->slots[i].pid, sig);
-		}
 }
 
 static void
@@ -185,113 +115,175 @@ raise_descriptors(const struct conf *c)
 		    (unsigned long long)need, (unsigned long long)r.rlim_cur);
 }
 
+/* The line that systemctl shows: what is going on, and where. */
+static void
+tell_status(struct supervisor *sv)
+{
+	struct counters_snapshot *m;
+	char line[sizeof(sv->status)];
+	size_t i, n;
+
+	sv->next_status = now() + STATUS_EVERY;
+	if ((m = malloc(sizeof(*m))) == NULL)
+		return;
+	metrics_snapshot(sv->metrics, m);
+	n = (size_t)snprintf(line, sizeof(line), "%d workers, %llu clients now; "
+	    "%llu verdicts, %llu unscanned, %llu errors; listening on",
+	    crew_size(sv->crew, false),
+	    (unsigned long long)m->sum.now.connections,
+	    (unsigned long long)counters_ended(&m->sum, COUNTERS_VERDICT),
+	    (unsigned long long)counters_ended(&m->sum, COUNTERS_UNSCANNED),
+	    (unsigned long long)counters_ended(&m->sum, COUNTERS_ERROR));
+	free(m);
+	for (i = 0; i < sv->conf->nlisten && n < sizeof(line); i++)
+		n += (size_t)snprintf(line + n, sizeof(line) - n, "%s %s",
+		    i > 0 ? "," : "", sv->conf->listen[i].address);
+	if (strcmp(line, sv->status) == 0)
+		return;
+	memcpy(sv->status, line, sizeof(line));
+	systemd_notify("STATUS=%s", line);
+}
+
+/* Workers of the running configuration are to be started. */
+static void
+begin(struct supervisor *sv, const char *what)
+{
+	log_open(sv->conf->syslog);
+	raise_descriptors(sv->conf);
+	name_backends(sv);
+	crew_turn(sv->crew);
+	sv->turning = what;
+}
+
+/* They all serve: those of before may go. */
+static void
+begun(struct supervisor *sv)
+{
+	announce(sv->conf, sv->turning);
+	sv->turning = NULL;
+	crew_retire(sv->crew);
+	tell_status(sv);
+	systemd_notify("READY=1");
+}
+
 /* SIGHUP: a new configuration, or the old one if that is bad. */
-static int
+static void
 reload(struct supervisor *sv)
 {
 	struct listeners *ls = NULL;
 	struct conf *conf;
 	int code;
 
+	systemd_notify("RELOADING=1\nMONOTONIC_USEC=%.0f", now() * 1e6);
 	if ((conf = conf_load(sv->args, say)) == NULL ||
+	    privilege_check(conf) != EX_OK ||
 	    (ls = listeners_open(conf, sv->ls, &code)) == NULL) {
 		conf_free(conf);
 		metrics_daemon(sv->metrics)->reloads_failed++;
 		log_msg(LOG_ERR, "SIGHUP: the configuration was not changed, "
 		    "the running one stays");
-		return 0;
+		systemd_notify("READY=1");
+		return;
 	}
 	/* the old workers serve with what they inherited */
 	conf_free(sv->conf);
 	sv->conf = conf;
 	sv->ls = ls;
-	log_open(conf->syslog);
-	raise_descriptors(conf);
-	announce(conf, "reloaded");
 	metrics_daemon(sv->metrics)->reloads++;
-	name_backends(sv);
-	retire_all(sv, SIGTERM);
-	return start_missing(sv);
-}
-
-static void
-say_death(const struct supervisor *sv, pid_t pid, int status)
-{
-	if (WIFSIGNALED(status))
-		log_msg(LOG_ERR, "worker %ld died of signal %d (%s); its "
-		    "requests are lost, the others go on", (long)pid,
-		    WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) != 0)
-		log_msg(LOG_ERR, "worker %ld exited with status %d", (long)pid,
-		    WEXITSTATUS(status));
-	else if (!sv->stopping)
-		log_msg(LOG_NOTICE, "worker %ld has finished", (long)pid);
-}
-
-/* Collects workers that have ended. */
-static void
-reap(struct supervisor *sv)
-{
-	int status;
-	pid_t pid;
-	size_t i;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (i = 0; i < SLOTS; i++)
-			if (sv->slots[i].pid == pid) {
-				say_death(sv, pid, status);
-				if (!WIFEXITED(status) ||
-				    WEXITSTATUS(status) != 0)
-					metrics_daemon(sv->metrics)->
-					    workers_died++;
-				metrics_worker(sv->metrics, i, METRICS_NONE);
-				/* one that cannot run is not tried at once */
-				if (now() - sv->slots[i].started <= SHORT_LIFE)
-					sv->not_before = now() + SHORT_LIFE + 1;
-				sv->slots[i].pid = 0;
-			}
+	begin(sv, "reloaded");
 }
 
 static void
 stop(struct supervisor *sv)
 {
+	double patience = sv->conf->timeout.stop + STOP_GRACE;
+
 	if (sv->stopping)
 		return;
 	sv->stopping = true;
+	sv->turning = NULL;
+	sv->killing = now() + patience;
 	metrics_daemon(sv->metrics)->stopping = 1;
 	log_msg(LOG_NOTICE, "stopping: finishing what is running");
-	retire_all(sv, SIGTERM);
+	/* whatever the unit's TimeoutStopSec is */
+	systemd_notify("STOPPING=1\nSTATUS=finishing %llu requests\n"
+	    "EXTEND_TIMEOUT_USEC=%.0f",
+	    (unsigned long long)metrics_active(sv->metrics),
+	    (patience + STOP_GRACE) * 1e6);
+	crew_stop(sv->crew);
 	listeners_stop(sv->ls);
+}
+
+/* Tells systemd that all is well, at half of the time it waits for that. */
+static void
+feed_watchdog(struct supervisor *sv)
+{
+	if (systemd_watchdog() <= 0 || now() < sv->next_watchdog ||
+	    !crew_lives(sv->crew))
+		return;
+	systemd_notify("WATCHDOG=1");
+	sv->next_watchdog = now() + systemd_watchdog() / 2;
+}
+
+/* What is to be done from time to time.  Returns whether this process is a
+   worker that is done. */
+static bool
+look_around(struct supervisor *sv)
+{
+	crew_look(sv->crew, sv->conf->timeout.worker);
+	if (sv->stopping && now() > sv->killing)
+		crew_kill(sv->crew);
+	if (!sv->stopping)
+		sv->is_worker = crew_fill(sv->crew, sv->conf, sv->ls,
+		    &sv->worker_code);
+	if (sv->is_worker)
+		return true;
+	if (sv->turning != NULL && crew_serves(sv->crew, sv->conf->workers))
+		begun(sv);
+	if (!sv->stopping && sv->turning == NULL && now() >= sv->next_status)
+		tell_status(sv);
+	feed_watchdog(sv);
+	return false;
+}
+
+/* Waits for a signal, not longer than to the next look. */
+static int
+next_signal(const struct supervisor *sv)
+{
+	double t = sv->turning != NULL ? LOOK_STARTING : LOOK;
+	double half = systemd_watchdog() / 2;
+	struct timespec ts;
+
+	if (half > 0 && half < t)
+		t = half;
+	ts.tv_sec = (time_t)t;
+	ts.tv_nsec = (long)((t - (double)ts.tv_sec) * 1e9);
+	return sigtimedwait(&sv->signals, NULL, &ts);
 }
 
 /*
  * Waits for signals and does what they ask for, until all workers have
- * ended after a stop().  Returns 1 in a worker process, else 0.
+ * ended after a stop(), or this process is a worker that is done.
  */
-static int
+static void
 watch(struct supervisor *sv)
 {
-	struct timespec second = { 1, 0 };
-	time_t killing = 0;
-	int sig, rc = 0;
-
-	while (rc != 1 && !(sv->stopping && running(sv, true) == 0)) {
-		sig = sigtimedwait(&sv->signals, NULL, &second);
-		if (sig == SIGTERM || sig == SIGINT)
+	while (!look_around(sv) &&
+	    !(sv->stopping && crew_size(sv->crew, true) == 0)) {
+		switch (next_signal(sv)) {
+		case SIGTERM:
+		case SIGINT:
 			stop(sv);
-		else if (sig == SIGHUP && !sv->stopping)
-			rc = reload(sv) == 1 ? 1 : 0;
-		else if (sig == SIGCHLD)
-			reap(sv);
-		if (rc == 0 && !sv->stopping && now() >= sv->not_before)
-			rc = start_missing(sv) == 1 ? 1 : 0;
-		if (sv->stopping && killing == 0)
-			killing = now() + (time_t)sv->conf->timeout.stop +
-			    STOP_GRACE;
-		if (sv->stopping && now() > killing)
-			retire_all(sv, SIGKILL);
+			break;
+		case SIGHUP:
+			if (!sv->stopping)
+				reload(sv);
+			break;
+		case SIGCHLD:
+			crew_reap(sv->crew);
+			break;
+		}
 	}
-	return rc;
 }
 
 static void
@@ -356,6 +348,42 @@ detach(void)
 	return -1;
 }
 
+/* Opens what root must open.  Returns an exit code. */
+static int
+set_up(struct supervisor *sv)
+{
+	struct conf *c = sv->conf;
+	int code = privilege_check(c);
+
+	if (code != EX_OK || (sv->ls = listeners_open(c, NULL, &code)) == NULL)
+		return code;
+	if (c->daemon && detach() == -1) {
+		listeners_close(sv->ls);
+		return EX_OSERR;
+	}
+	if (c->pid_file != NULL && (sv->pid_file = strdup(c->pid_file)) != NULL)
+		write_pid_file(sv->pid_file);
+	return EX_OK;
+}
+
+/* Runs until it is over.  Returns an exit code. */
+static int
+serve(struct supervisor *sv)
+{
+	metrics_daemon(sv->metrics)->started = (uint64_t)time(NULL);
+	begin(sv, PACKAGE_VERSION);
+	watch(sv);
+	if (sv->is_worker) {
+		listeners_forget(sv->ls);
+		return sv->worker_code;
+	}
+	say_counts(sv);
+	if (sv->pid_file != NULL)
+		(void)unlink(sv->pid_file);
+	listeners_close(sv->ls);
+	return EX_OK;
+}
+
 int
 supervisor_run(const struct conf_args *args, struct conf *conf)
 {
@@ -363,7 +391,8 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 	int code = EX_OSERR;
 
 	if ((sv = calloc(1, sizeof(*sv))) == NULL ||
-	    (sv->metrics = metrics_new(SLOTS)) == NULL) {
+	    (sv->metrics = metrics_new(CREW_MOST)) == NULL ||
+	    (sv->crew = crew_new(sv->metrics)) == NULL) {
 		log_msg(LOG_ERR, "out of memory");
 		conf_free(conf);
 		free(sv);
@@ -374,33 +403,11 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 	/* whoever reads our stderr may go; no signal is to find us unprepared */
 	(void)signal(SIGPIPE, SIG_IGN);
 	block_signals(sv);
-	if ((sv->ls = listeners_open(conf, NULL, &code)) == NULL)
-		goto done;
-	if (conf->daemon && detach() == -1) {
-		code = EX_OSERR;
-		goto done;
-	}
-	log_open(conf->syslog);
-	if (conf->pid_file != NULL &&
-	    (sv->pid_file = strdup(conf->pid_file)) != NULL)
-		write_pid_file(sv->pid_file);
-	raise_descriptors(conf);
-	announce(conf, PACKAGE_VERSION);
-	metrics_daemon(sv->metrics)->started = (uint64_t)time(NULL);
-	name_backends(sv);
-	code = EX_OK;
-	if (start_missing(sv) != 1 && watch(sv) != 1) {
-		say_counts(sv);
-		if (sv->pid_file != NULL)
-			(void)unlink(sv->pid_file);
-	}
-	if (sv->is_worker) {
-		code = sv->worker_code;
-		listeners_forget(sv->ls);
-	} else
-		listeners_close(sv->ls);
-done:
+	systemd_init();
+	if ((code = set_up(sv)) == EX_OK)
+		code = serve(sv);
 	conf_free(sv->conf);
+	crew_free(sv->crew);
 	free(sv->pid_file);
 	free(sv);
 	return code;

@@ -29,6 +29,8 @@
    connections was reached, and when the system had no descriptor left. */
 #define RETRY_LIMIT	50000
 #define RETRY_SYSTEM	500000
+/* Seconds from one sign of life to the next. */
+#define HEARTBEAT	1
 
 struct worker {
 	const struct conf *conf;
@@ -40,6 +42,7 @@ struct worker {
 	struct event	*retry;		/* when to accept again */
 	struct event	*sigterm;
 	struct event	*deadline;	/* of stopping */
+	struct event	*heartbeat;	/* signs of life for the supervisor */
 	bool		 paused;	/* accepts nothing for now */
 	bool		 at_limit;	/* that was logged */
 	bool		 stopping;
@@ -193,15 +196,28 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 	w->stopping = true;
 	for (i = 0; i < listeners_count(w->ls); i++)
 		(void)event_del(w->accepting[i]);
-	/* those who connected already are clients like the others */
+	/* those who connected already are clients like the others, unless
+	   they can wait for who comes after us */
 	for (i = 0; i < listeners_count(w->ls); i++)
-		if (!accept_clients(w, i, 0))
+		if (!listeners_kept(w->ls, i) && !accept_clients(w, i, 0))
 			break;
 	/* and those who come now are to hear it at once */
 	listeners_stop(w->ls);
 	sessions_hurry(&w->env);
 	timer_arm(w->deadline, w->conf->timeout.stop);
 	on_ended(w);
+}
+
+static void
+on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval tv = { HEARTBEAT, 0 };
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	metrics_beat(w->metrics, w->env.slot);
+	(void)event_add(w->heartbeat, &tv);
 }
 
 static void
@@ -226,13 +242,16 @@ unblock_signals(void)
 static bool
 make_events(struct worker *w, struct accepter *accepters)
 {
+	struct timeval at_once = { 0, 0 };
 	size_t i;
 
 	w->retry = event_new(w->base, -1, EV_TIMEOUT, on_retry, w);
 	w->deadline = event_new(w->base, -1, EV_TIMEOUT, on_deadline, w);
 	w->sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
+	w->heartbeat = event_new(w->base, -1, EV_TIMEOUT, on_heartbeat, w);
 	if (w->retry == NULL || w->deadline == NULL || w->sigterm == NULL ||
-	    event_add(w->sigterm, NULL) == -1)
+	    w->heartbeat == NULL || event_add(w->sigterm, NULL) == -1 ||
+	    event_add(w->heartbeat, &at_once) == -1)
 		return false;
 	for (i = 0; i < listeners_count(w->ls); i++) {
 		accepters[i].w = w;
@@ -260,6 +279,8 @@ free_events(struct worker *w)
 		event_free(w->deadline);
 	if (w->sigterm != NULL)
 		event_free(w->sigterm);
+	if (w->heartbeat != NULL)
+		event_free(w->heartbeat);
 }
 
 /*
