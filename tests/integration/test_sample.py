@@ -88,6 +88,8 @@ class Sample(Case):
 	def setUpClass(cls):
 		super().setUpClass()
 		cls.keys = documented()
+		# section → the address that the sample has for it
+		cls.titles = dict(re.findall(r'^#(\w+) "(.*)" \{$', made("sample", "keys"), re.M))
 
 	def run_shim(self, text, argument):
 		path = self.folder("configuration") / "rspamd-shim.conf"
@@ -99,22 +101,24 @@ class Sample(Case):
 		self.assertEqual((run.returncode, run.stderr), (0, ""))
 		return parse_dump(run.stdout)
 
-	def uncommented(self):
-		"""The sample with each of its keys in force, and files that are there."""
-		text = re.sub(r"^#(?=[^ \n])", "", made("sample", "keys"), flags=re.M)
-		folder = self.folder("files")
-		both = folder / "both.pem"
+	def with_files(self, text):
+		"""A configuration whose files are there."""
 		if not shutil.which("openssl"):
 			raise unittest.SkipTest("the command openssl is not installed: no certificates")
+		folder = self.folder("files")
+		both, certificate, password = folder / "both.pem", folder / "certificate.pem", folder / "password"
 		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-		                "-keyout", str(both), "-out", str(folder / "certificate.pem"), "-days", "2", "-subj", "/CN=test"],
+		                "-keyout", str(both), "-out", str(certificate), "-days", "2", "-subj", "/CN=test"],
 		               check=True, capture_output=True)
-		both.write_text(both.read_text() + (folder / "certificate.pem").read_text())
-		password = folder / "password"
+		both.write_text(both.read_text() + certificate.read_text())
 		password.write_text("secret\n")
 		password.chmod(0o600)
 		text = re.sub(r'^(\t?(?:certificate|key|client_ca|ca_file) = )".*"$', rf'\1"{both}"', text, flags=re.M)
 		return re.sub(r'^(\t?password_file = )".*"$', rf'\1"{password}"', text, flags=re.M)
+
+	def uncommented(self):
+		"""The sample with each of its keys in force."""
+		return self.with_files(re.sub(r"^#(?=[^ \n])", "", made("sample", "keys"), flags=re.M))
 
 	def test_every_key_of_the_daemon(self):
 		"""doc/manual/keys has the keys that the daemon reads, where it reads them."""
@@ -126,7 +130,7 @@ class Sample(Case):
 
 	def test_defaults(self):
 		"""What --dump-config says without a configuration; the rest is not set."""
-		dump = self.dump("controller 'http://127.0.0.1:11334' {\n}\n")
+		dump = self.dump("".join(f'{section} "{title}" {{\n}}\n' for section, title in self.titles.items()))
 		dump.pop(("", "user"), None)		# root has one
 		for key in self.keys:
 			# a key that may stand in a section is shown there alone
@@ -143,6 +147,18 @@ class Sample(Case):
 			run = self.run_shim(text, "--check-config")
 			self.assertEqual((run.returncode, run.stderr), (0, ""))
 
+	def test_examples_of_the_pages(self):
+		"""Each configuration in a display of the manuals is right."""
+		seen = 0
+		for page in ("rspamd-shim.8.in", "rspamd-shim.conf.5.in"):
+			for text in re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", made("page", "keys", "options", page), re.M):
+				if "{\n" not in text:
+					continue
+				seen += 1
+				run = self.run_shim(self.with_files(text), "--check-config")
+				self.assertEqual((run.returncode, run.stderr), (0, ""), text)
+		self.assertGreater(seen, 4)
+
 	def test_the_dump_forgets_nothing(self):
 		"""Each key of the sample is in its dump, with the sample's value."""
 		text = self.uncommented()
@@ -155,8 +171,7 @@ class Sample(Case):
 
 	def with_value(self, key, value):
 		line = f"{key.name} = {value}\n"
-		titles = {"listen": "127.0.0.1:783", "backend": "http://127.0.0.1:11333", "controller": "http://127.0.0.1:11334"}
-		return f'{key.section} "{titles[key.section]}" {{\n\t{line}}}\n' if key.section else line
+		return f'{key.section} "{self.titles[key.section]}" {{\n\t{line}}}\n' if key.section else line
 
 	def test_ranges(self):
 		"""The ends of a range are taken; what is beyond is refused."""
