@@ -11,6 +11,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "probe.h"
 #include "shim/help.h"
 #include "supervisor.h"
 
@@ -21,6 +22,7 @@ enum {
 	OPT_PASSWORD_FILE,
 	OPT_CHECK_CONFIG,
 	OPT_DUMP_CONFIG,
+	OPT_PROBE,
 	OPT_DAEMON,
 	OPT_PID_FILE,
 	OPT_VERSION,
@@ -35,6 +37,7 @@ static const struct option long_options[] = {
 	{ "password-file", required_argument, NULL, OPT_PASSWORD_FILE },
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
 	{ "dump-config", no_argument, NULL, OPT_DUMP_CONFIG },
+	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -51,7 +54,8 @@ help(FILE *f)
 /* What main() itself needs to know of the command line. */
 struct options {
 	struct conf_args args;
-	bool	check, dump, over;	/* over: --help or --version is done */
+	bool	check, dump, probe;
+	bool	over;			/* over: --help or --version is done */
 };
 
 /* Appends S to the list of N names at LIST. */
@@ -103,6 +107,9 @@ take_option(struct options *o, int opt)
 		break;
 	case OPT_DUMP_CONFIG:
 		o->dump = true;
+		break;
+	case OPT_PROBE:
+		o->probe = true;
 		break;
 	case OPT_DAEMON:
 		a->daemon = true;
@@ -157,9 +164,11 @@ run(struct options *o)
 		o->args.file = DEFAULT_FILE;
 	if ((conf = conf_load(&o->args, say)) == NULL)
 		return EX_CONFIG;
-	if (!o->check && !o->dump)
+	if (!o->check && !o->dump && !o->probe)
 		return supervisor_run(&o->args, conf);
-	if (o->dump)
+	if (o->probe)
+		code = probe_run(conf, stdout);
+	else if (o->dump)
 		conf_dump(conf, stdout);
 	else
 		printf("%s: the configuration is right\n",
