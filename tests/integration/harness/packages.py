@@ -39,7 +39,11 @@ GROUPS = {
 	"spamass-milter": (["spamass-milter"], "usr/sbin/spamass-milter"),
 	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
+	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
+	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
+# Of these only files are wanted: what the packages depend on is left out.
+FILES_ONLY = {"mails"}
 
 _ready = {}
 
@@ -146,19 +150,19 @@ def _missing_libraries(group):
 def _fetch(name, base, root):
 	if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
 		raise Unavailable("needs apt-get and dpkg-deb (Debian or Ubuntu)")
-	packages = GROUPS[name][0]
+	packages, alone = GROUPS[name][0], name in FILES_ONLY
 	with tempfile.TemporaryDirectory(prefix="fetch-", dir=base) as work:
 		os.chmod(work, 0o755)
 		debs = pathlib.Path(work, "debs")
 		debs.mkdir()
 		try:
-			_download(packages, debs, [])
+			_download(packages, debs, [], alone)
 		except Unavailable as first:
 			# The machine's lists are absent or old: fetch our own,
 			# which needs no rights and changes nothing outside.
 			progress(f"{first}; fetching the package lists")
 			try:
-				_download(packages, debs, _own_lists(base))
+				_download(packages, debs, _own_lists(base), alone)
 			except Unavailable as second:
 				raise Unavailable(f"cannot be downloaded (no network?): {second}") from None
 		tree = pathlib.Path(work, "root")
@@ -170,13 +174,14 @@ def _fetch(name, base, root):
 	progress(f"{name} is in {root}")
 
 
-def _download(packages, debs, options):
-	"""Download packages and those dependencies that are not installed."""
+def _download(packages, debs, options, alone):
+	"""Download packages and, unless alone, those dependencies that are not installed."""
 	apt = ["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
 	       "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *options]
-	plan = _run([*apt, "-s", "--no-install-recommends", "install", *packages])
-	names = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
-	names.update(packages)
+	names = set(packages)
+	if not alone:
+		plan = _run([*apt, "-s", "--no-install-recommends", "install", *packages])
+		names.update(line.split()[1] for line in plan.splitlines() if line.startswith("Inst "))
 	progress(f"downloading {' '.join(sorted(names))}")
 	_run([*apt, "-q", "download", *sorted(names)], cwd=debs)
 
