@@ -113,7 +113,7 @@ class Generator(unittest.TestCase):
 
 	def test_text_is_only_text(self):
 		"""Nothing that a text says is taken for markup."""
-		words = ["'quoted", ".Sh", "\\fBbold", "a\\(dqb", "-", "--", "100%", "\"x\""]
+		words = ["'quoted", ".Sh", "end. 'quoted", "end. .Sh", "\\fBbold", "a\\(dqb", "-", "--", "100%", "\"x\""]
 		keys = KEYS.replace("Processes.", "A " + " B ".join(words) + " C `Sh` D `.` E `a b\"c\\d` F `-x` G `Nm:`, H.")
 		text = rendered(f".Dd November 1, 2026\n.Dt X 8\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n{self.made('page', keys, template='@KEYS@').stdout}")
 		text = " ".join(text.split())
@@ -138,12 +138,13 @@ class Generator(unittest.TestCase):
 				self.assertEqual(awk(*arguments, program=command).stdout, expected.stdout, command)
 
 	def test_folder_of_the_configuration(self):
-		arguments = ("-v", "sysconfdir=/opt/etc", "-v", "form=page", "-f", "manual.awk", "keys", "options")
-		for name in PAGES:
-			text = awk(*arguments, f"{name}.in").stdout
-			self.assertNotIn("@", re.sub(r"\w@\w", "", text), name)
+		program = ("awk", "-v", "sysconfdir=/opt/etc", "-f", "manual.awk")
+		made = {name: awk("-v", "form=page", "keys", "options", f"{name}.in", program=program).stdout for name in PAGES}
+		made.update({form: awk("-v", f"form={form}", "keys", "options", program=program).stdout for form in ("sample", "help")})
+		for name, text in made.items():
+			self.assertNotIn("@sysconfdir@", text, name)
 			if name != "exim-rspamd-patch.1":
-				self.assertIn("/opt/etc/rspamd-shim.conf", text.replace("\\-", "-"))
+				self.assertIn("/opt/etc/rspamd-shim.", text.replace("\\-", "-"), name)
 
 
 class Pages(unittest.TestCase):
