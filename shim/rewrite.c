@@ -277,12 +277,14 @@ put_field(struct text *t, const char *name, const char *value, const char *eol)
 	text_puts(t, eol);
 }
 
+/* A star for each whole point; if BEGUN, for one that is begun, too. */
 static void
-put_stars(struct text *t, double score, int most)
+put_stars(struct text *t, double score, bool begun, int most)
 {
 	int n;
 
-	for (n = 0; n < most && (double)n + 1.0 <= score; n++)
+	for (n = 0; n < most &&
+	    (begun ? (double)n < score : (double)n + 1.0 <= score); n++)
 		text_puts(t, "*");
 }
 
@@ -297,11 +299,12 @@ symbol_name(const struct outcome *o, const struct verdict *v, size_t i)
 
 /*
  * Appends the names of the symbols, joined by commas, folded after a comma;
- * COLUMN is where the line is.  Returns the column at the end.
+ * NONE where there are none.  COLUMN is where the line is.  Returns the column
+ * at the end.
  */
 static size_t
 put_tests(struct text *t, const struct outcome *o, const struct verdict *v,
-    const char *eol, size_t column)
+    const char *none, const char *eol, size_t column)
 {
 	const char *name;
 	size_t i, at, start = t->len;
@@ -321,8 +324,8 @@ put_tests(struct text *t, const struct outcome *o, const struct verdict *v,
 		column += t->len - at;
 	}
 	if (i == 0) {
-		text_puts(t, "none");
-		column += 4;
+		text_puts(t, none);
+		column += strlen(none);
 	}
 	return column;
 }
@@ -337,7 +340,7 @@ put_status(struct text *t, const struct outcome *o, const struct verdict *v,
 	text_printf(t, "X-Spam-Status: %s, score=%.1f required=%.1f tests=",
 	    o->spam ? "Yes" : "No",
 	    outcome_shown(o->score, 1), outcome_shown(o->threshold, 1));
-	column = put_tests(t, o, v, eol, t->len - at);
+	column = put_tests(t, o, v, "none", eol, t->len - at);
 	if (column > 40)
 		text_printf(t, "%s\t", eol);
 	else
@@ -382,7 +385,7 @@ put_spamassassin(struct text *t, const struct outcome *o,
 		text_puts(t, ")");
 	}
 	text_printf(t, "%sX-Spam-Level: ", eol);
-	put_stars(t, o->score, STARS_MAX);
+	put_stars(t, o->score, false, STARS_MAX);
 	text_puts(t, eol);
 	put_status(t, o, v, eol);
 	put_field(t, "X-Spam-Action", o->action, eol);
@@ -404,9 +407,9 @@ put_rspamc(struct text *t, const struct outcome *o, const struct verdict *v,
 	text_printf(t, "X-Spam-Score: %.2f / %.2f%s", outcome_shown(o->score, 2),
 	    outcome_shown(o->required, 2), eol);
 	text_puts(t, "X-Spam-Level: ");
-	put_stars(t, o->score, RSPAMC_STARS);
+	put_stars(t, o->score, true, RSPAMC_STARS);
 	text_printf(t, "%sX-Spam-Symbols: ", eol);
-	(void)put_tests(t, o, v, eol, sizeof("X-Spam-Symbols: "));
+	(void)put_tests(t, o, v, "", eol, sizeof("X-Spam-Symbols: "));
 	text_puts(t, eol);
 	if (options->report && o->spam)
 		put_report(t, v, eol);

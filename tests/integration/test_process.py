@@ -133,7 +133,7 @@ class OtherHeaders(Base):
 	def test_rspamcs(self):
 		self.assertEqual(self.process(MAIL),
 			b"X-Spam-Scanner: rspamd/3.4\nX-Spam-Scan-Time: 0.001\nX-Spam: yes\nX-Spam-Action: add header\n"
-			b"X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: ******\nX-Spam-Symbols: BAYES_SPAM,R_SPF_FAIL\n"
+			b"X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: *******\nX-Spam-Symbols: BAYES_SPAM,R_SPF_FAIL\n"
 			b"X-Spam-Report:\n\t*  5.1 BAYES_SPAM Message probably spam\n\t*  1.5 R_SPF_FAIL\n" + MAIL)
 
 

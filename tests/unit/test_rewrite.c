@@ -298,14 +298,14 @@ START_TEST(rspamc_headers)
 	becomes(BYTES("A: 1\n"), spam, &rspamcs, BYTES(
 	    "X-Spam-Scanner: rspamd/3.4\nX-Spam-Scan-Time: 0.250\n"
 	    "X-Spam: yes\nX-Spam-Action: add header\n"
-	    "X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: ******\n"
+	    "X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: *******\n"
 	    "X-Spam-Symbols: BAYES_SPAM,R_SPF_FAIL\n"
 	    "X-Spam-Report:\n\t*  5.1 BAYES_SPAM probably spam\n"
 	    "\t*  1.5 R_SPF_FAIL\nA: 1\n"));
 	becomes(BYTES("A: 1\n"), ham, &plain, BYTES(
 	    "X-Spam-Scanner: rspamd\nX-Spam-Action: no action\n"
 	    "X-Spam-Score: 1.00 / 15.00\nX-Spam-Level: *\n"
-	    "X-Spam-Symbols: none\nA: 1\n"));
+	    "X-Spam-Symbols: \nA: 1\n"));
 }
 END_TEST
 
@@ -333,8 +333,9 @@ START_TEST(stars)
 		const char *score;
 		int sa, rspamc;
 	} t[] = {
-		{ "-3", 0, 0 }, { "0", 0, 0 }, { "0.99", 0, 0 }, { "1", 1, 1 },
-		{ "6.99", 6, 6 }, { "32", 32, 32 }, { "33", 33, 32 },
+		{ "-3", 0, 0 }, { "0", 0, 0 }, { "0.01", 0, 1 },
+		{ "0.99", 0, 1 }, { "1", 1, 1 }, { "6.99", 6, 7 },
+		{ "31.5", 31, 32 }, { "32", 32, 32 }, { "33", 33, 32 },
 		{ "50", 50, 32 }, { "51", 50, 32 }, { "1e300", 50, 32 }
 	};
 	struct result r;
