@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "repeat.h"
 
 /* With its prefix a line is a page at most: a pipe takes it whole. */
 #define LINE_SIZE	4000
@@ -19,6 +21,9 @@
 static bool to_syslog;
 static char prefix[64];
 static unsigned long lost;	/* lines that stderr did not take */
+static struct repeat repeats;
+static pid_t repeats_of;	/* the process that they are of */
+static _Atomic uint64_t *count_lost, *count_repeated;
 
 /* Is standard error systemd's journal?  It says by the file's numbers. */
 static bool
@@ -37,6 +42,10 @@ void
 log_open(bool use_syslog)
 {
 	to_syslog = use_syslog;
+	/* what a parent has held back it will tell of itself */
+	if (repeats_of != getpid())
+		memset(&repeats, 0, sizeof(repeats));
+	repeats_of = getpid();
 	/* the digit is each line's priority */
 	if (to_journal())
 		(void)snprintf(prefix, sizeof(prefix), "<0>");
@@ -85,8 +94,27 @@ to_stderr(int priority, char *line, size_t len)
 		if (write_line(note, strlen(note)))
 			lost = 0;
 	}
-	if (!write_line(line, len))
-		lost++;
+	if (write_line(line, len))
+		return;
+	lost++;
+	if (count_lost != NULL)
+		++*count_lost;
+}
+
+static void
+put(int priority, char *line)
+{
+	if (to_syslog)
+		syslog(priority, "%s", line);
+	else
+		to_stderr(priority, line, strlen(line));
+}
+
+void
+log_count(_Atomic uint64_t *lost_lines, _Atomic uint64_t *repeated)
+{
+	count_lost = lost_lines;
+	count_repeated = repeated;
 }
 
 void
@@ -98,8 +126,53 @@ log_msg(int priority, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	if (to_syslog)
-		syslog(priority, "%s", line);
-	else
-		to_stderr(priority, line, strlen(line));
+	put(priority, line);
+}
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void
+put_due(double t, bool all)
+{
+	const struct repeat_entry *e;
+
+	while ((e = repeat_due(&repeats, t, all)) != NULL)
+		log_msg(e->priority, "repeated %lu times: %s", e->held,
+		    e->line);
+}
+
+void
+log_limited(int priority, const char *about, const char *fmt, ...)
+{
+	double t = now();
+	char line[LINE_SIZE];
+	va_list ap;
+
+	put_due(t, false);
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (repeat_allows(&repeats, fmt, about, priority, line, t))
+		put(priority, line);
+	else if (count_repeated != NULL)
+		++*count_repeated;
+}
+
+void
+log_tick(void)
+{
+	put_due(now(), false);
+}
+
+void
+log_flush(void)
+{
+	put_due(0, true);
 }

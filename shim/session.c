@@ -172,11 +172,25 @@ destroy(struct session *s)
 	free(s);
 }
 
+/* The peer without its port, into BUF: what repeated lines go by. */
+static const char *
+peer_host(const struct session *s, char *buf)
+{
+	const char *colon = strrchr(s->peer, ':');
+	size_t len = colon != NULL ? (size_t)(colon - s->peer) :
+	    strlen(s->peer);
+
+	memcpy(buf, s->peer, len);
+	buf[len] = '\0';
+	return buf;
+}
+
 /* The one end of a session. */
 static void
 end(struct session *s, enum account_ending ending)
 {
 	struct session_env *env = s->env;
+	char name[sizeof(s->peer)];
 
 	if (s->state == STATE_LINGER && ending == ACCOUNT_GONE)
 		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
@@ -185,8 +199,8 @@ end(struct session *s, enum account_ending ending)
 	if (s->any)
 		write_account(s, ending);
 	else if (s->tls && ending == ACCOUNT_GONE)
-		log_msg(LOG_WARNING, "client=%s no request over TLS: %s",
-		    s->peer, s->late[0] != '\0' ? s->late :
+		log_limited(LOG_WARNING, peer_host(s, name), "client=%s no request "
+		    "over TLS: %s", s->peer, s->late[0] != '\0' ? s->late :
 		    stream_error(s->stream));
 	count(s);
 	LIST_REMOVE(s, entry);
@@ -639,6 +653,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 {
 	struct ssl_st *ssl;
 	struct session *s;
+	char name[sizeof(s->peer)];
 
 	if ((s = calloc(1, sizeof(*s))) == NULL) {
 		(void)close(fd);
@@ -649,8 +664,8 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	name_peer(s, sa, len);
 	note_time(s, AT_START);
 	if (!access_allows(l->allow, l->nallow, sa)) {
-		log_msg(LOG_WARNING, "client=%s turned away: not in \"allow\" "
-		    "of listen \"%s\"", s->peer, l->address);
+		log_limited(LOG_WARNING, peer_host(s, name), "client=%s turned "
+		    "away: not in \"allow\" of listen \"%s\"", s->peer, l->address);
 		metrics_counters(env->metrics, env->slot)->refused++;
 		(void)close(fd);
 		free(s);
@@ -680,7 +695,8 @@ session_start(struct session_env *env, const struct conf_listen *l,
 fail_session:
 	destroy(s);
 fail:
-	log_msg(LOG_ERR, "out of memory: a connection was closed unserved");
+	log_limited(LOG_ERR, "", "out of memory: a connection was closed "
+	    "unserved");
 }
 
 void

@@ -83,11 +83,11 @@ below_limit(struct worker *w)
 	bool below = metrics_active(w->metrics) < w->conf->max_connections;
 
 	if (!below && !w->at_limit)
-		log_msg(LOG_WARNING, "max_connections = %llu is reached: new "
-		    "clients wait", (unsigned long long)w->conf->max_connections);
+		log_limited(LOG_WARNING, "", "max_connections = %llu is "
+		    "reached: new clients wait", (unsigned long long)w->conf->max_connections);
 	else if (below && w->at_limit)
-		log_msg(LOG_NOTICE, "connections are below max_connections "
-		    "again: clients are accepted");
+		log_limited(LOG_NOTICE, "", "connections are below "
+		    "max_connections again: clients are accepted");
 	w->at_limit = !below;
 	return below;
 }
@@ -125,8 +125,9 @@ accept_clients(struct worker *w, size_t i, unsigned int count)
 			return true;
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		log_msg(LOG_ERR, "%s: cannot accept: %s; trying again in "
-		    "half a second", l->address, strerror(errno));
+		log_limited(LOG_ERR, l->address, "%s: cannot accept: %s; "
+		    "trying again in half a second", l->address,
+		    strerror(errno));
 		if (!w->stopping)
 			pause_accepting(w, RETRY_SYSTEM);
 		return false;
@@ -217,6 +218,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	metrics_beat(w->metrics, w->env.slot);
+	log_tick();
 	(void)event_add(w->heartbeat, &tv);
 }
 
@@ -328,6 +330,8 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	ignore_signals();
 	keep_memory();
 	log_open(conf->syslog);
+	log_count(&metrics_counters(m, i)->log_lost,
+	    &metrics_counters(m, i)->log_repeated);
 	accepters = calloc(listeners_count(ls), sizeof(*accepters));
 	w.accepting = calloc(listeners_count(ls), sizeof(struct event *));
 	w.base = new_base();
@@ -369,6 +373,7 @@ done:
 	backends_free(w.env.controllers);
 	if (w.base != NULL)
 		event_base_free(w.base);
+	log_flush();
 	free(w.accepting);
 	free(accepters);
 	return rc;
