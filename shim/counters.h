@@ -118,7 +118,7 @@ struct counters_snapshot {
 	uint64_t		serving, finishing;	/* workers */
 	size_t			nbackend;
 	struct counters_snapshot_backend {
-		char		url[COUNTERS_URL_MAX];	/* as configured */
+		char		url[COUNTERS_URL_MAX];	/* printing ASCII */
 		bool		learns;		/* a controller */
 		bool		configured;	/* since the last reload */
 		struct counters_backend sum;

@@ -259,25 +259,22 @@ say_death(const struct member *m, int status)
 }
 
 void
-crew_reap(struct crew *c)
+crew_ended(struct crew *c, pid_t pid, int status)
 {
 	struct member *m;
-	int status;
-	pid_t pid;
 	size_t i;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (i = 0; i < CREW_MOST; i++) {
-			m = &c->list[i];
-			if (m->pid != pid)
-				continue;
-			say_death(m, status);
-			if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-				metrics_daemon(c->metrics)->workers_died++;
-			metrics_worker(c->metrics, i, METRICS_NONE);
-			/* one that cannot run is not tried at once */
-			if (now() - m->started < SHORT_LIFE && !m->told)
-				c->not_before = now() + SHORT_LIFE;
-			m->pid = 0;
-		}
+	for (i = 0; i < CREW_MOST; i++) {
+		m = &c->list[i];
+		if (m->pid != pid)
+			continue;
+		say_death(m, status);
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+			metrics_daemon(c->metrics)->workers_died++;
+		metrics_worker(c->metrics, i, METRICS_NONE);
+		/* one that cannot run is not tried at once */
+		if (now() - m->started < SHORT_LIFE && !m->told)
+			c->not_before = now() + SHORT_LIFE;
+		m->pid = 0;
+	}
 }

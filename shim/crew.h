@@ -9,6 +9,8 @@
 #ifndef CREW_H_
 #define CREW_H_
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 
 #include "conf.h"
@@ -60,7 +62,8 @@ bool	crew_lives(const struct crew *c);
  */
 void	crew_look(struct crew *c, double limit);
 
-/* Collects those that have ended, with a line in the log. */
-void	crew_reap(struct crew *c);
+/* If the child PID, which has ended with STATUS, is one of C: says so in the
+   log and forgets it. */
+void	crew_ended(struct crew *c, pid_t pid, int status);
 
 #endif

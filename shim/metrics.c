@@ -175,6 +175,17 @@ add_backend(const struct slot *s, size_t i,
 		to->circuit[circuit]++;
 }
 
+/* The readers of a snapshot get no bytes that they would have to escape. */
+static void
+copy_printing(char *to, const char *from)
+{
+	do {
+		*to++ = (unsigned char)*from > 0x20 &&
+		    (unsigned char)*from < 0x7f ? *from : '?';
+	} while (*from++ != '\0');
+	to[-1] = '\0';
+}
+
 void
 metrics_snapshot(struct metrics *m, struct counters_snapshot *s)
 {
@@ -185,8 +196,7 @@ metrics_snapshot(struct metrics *m, struct counters_snapshot *s)
 	memcpy(&s->daemon, &m->daemon, sizeof(s->daemon));
 	s->nbackend = m->nknown;
 	for (k = 0; k < s->nbackend; k++) {
-		memcpy(s->backend[k].url, m->known[k].url,
-		    sizeof(s->backend[k].url));
+		copy_printing(s->backend[k].url, m->known[k].url);
 		s->backend[k].learns = m->known[k].learns;
 		s->backend[k].configured = m->known[k].configured;
 	}

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "keeper.h"
 #include "listener.h"
 #include "log.h"
 #include "metrics.h"
@@ -37,6 +39,7 @@ struct supervisor {
 	struct listeners *ls;
 	struct metrics	*metrics;
 	struct crew	*crew;
+	struct keeper	 keeper;
 	sigset_t	 signals;
 	const char	*turning;	/* new workers do not all serve yet: what
 					   the log says when they do; or NULL */
@@ -76,6 +79,9 @@ announce(const struct conf *c, const char *what)
 	for (i = 0; i < c->nbackend; i++)
 		log_msg(LOG_NOTICE, "%s: scanning with rspamd at %s", what,
 		    c->backend[i].url);
+	for (i = 0; i < c->nstatus; i++)
+		log_msg(LOG_NOTICE, "%s: page of status on %s", what,
+		    c->status[i].address);
 	if (geteuid() == 0 && c->user != NULL)
 		log_msg(LOG_NOTICE, "%s: workers run as user %s", what, c->user);
 }
@@ -152,6 +158,7 @@ begin(struct supervisor *sv, const char *what)
 	raise_descriptors(sv->conf);
 	name_backends(sv);
 	crew_turn(sv->crew);
+	keeper_turn(&sv->keeper);
 	sv->turning = what;
 }
 
@@ -236,7 +243,8 @@ look_around(struct supervisor *sv)
 	if (!sv->stopping)
 		sv->is_worker = crew_fill(sv->crew, sv->conf, sv->ls,
 		    &sv->worker_code);
-	if (sv->is_worker)
+	if (sv->is_worker || (sv->is_worker = keeper_fill(&sv->keeper,
+	    sv->conf, sv->ls, sv->metrics, &sv->worker_code)))
 		return true;
 	if (sv->turning != NULL && crew_serves(sv->crew, sv->conf->workers))
 		begun(sv);
@@ -261,6 +269,18 @@ next_signal(const struct supervisor *sv)
 	return sigtimedwait(&sv->signals, NULL, &ts);
 }
 
+/* Collects children that have ended. */
+static void
+reap(struct supervisor *sv)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!keeper_ended(&sv->keeper, pid, status))
+			crew_ended(sv->crew, pid, status);
+}
+
 /*
  * Waits for signals and does what they ask for, until all workers have
  * ended after a stop(), or this process is a worker that is done.
@@ -280,7 +300,7 @@ watch(struct supervisor *sv)
 				reload(sv);
 			break;
 		case SIGCHLD:
-			crew_reap(sv->crew);
+			reap(sv);
 			break;
 		}
 	}
@@ -377,6 +397,7 @@ serve(struct supervisor *sv)
 		listeners_forget(sv->ls);
 		return sv->worker_code;
 	}
+	keeper_stop(&sv->keeper);
 	say_counts(sv);
 	if (sv->pid_file != NULL)
 		(void)unlink(sv->pid_file);

@@ -332,6 +332,7 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	log_open(conf->syslog);
 	log_count(&metrics_counters(m, i)->log_lost,
 	    &metrics_counters(m, i)->log_repeated);
+	listeners_stop_status(ls);
 	accepters = calloc(listeners_count(ls), sizeof(*accepters));
 	w.accepting = calloc(listeners_count(ls), sizeof(struct event *));
 	w.base = new_base();
