@@ -54,7 +54,7 @@ def section(name, title):
 def terms(mdoc):
 	"""The words of the heads of a page's lists."""
 	heads = re.findall(r"^\.It (.*)$", mdoc, re.M)
-	return {word for head in heads for word in re.split(r"[ ,]+", head) if not re.fullmatch(r"|Cm|Dv|Fl|Ar", word)}
+	return {word for head in heads for word in re.split(r"[ ,]+", head) if not re.fullmatch(r"|Ar|Cm|Dv|Ev|Fl", word)}
 
 
 def mandoc(*arguments, text):
@@ -191,6 +191,16 @@ class Pages(unittest.TestCase):
 		taken = set(re.findall(r"sigaddset\(.*, (SIG[A-Z0-9]+)\)", text)) - {"SIGCHLD"}
 		self.assertTrue(taken)
 		self.assertEqual(terms(section("rspamd-shim.8", "SIGNALS")), taken)
+
+	def test_environment(self):
+		"""The variables that are looked at, directly or by a table of their names."""
+		taken = set()
+		for path in (TREE / "shim").glob("*.c"):
+			text = path.read_text()
+			if "getenv(" in text:
+				taken |= set(re.findall(r'getenv\("(\w+)"\)', text)) | set(re.findall(r'"([A-Z]+_[A-Z]+)"', text))
+		self.assertTrue(taken)
+		self.assertEqual(terms(section("rspamd-shim.8", "ENVIRONMENT")), taken)
 
 	def test_patch_tool(self):
 		"""Its commands, options and exit codes, and the topics that there are."""
