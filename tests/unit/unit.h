@@ -22,6 +22,7 @@ Suite	*envelope_suite(void);
 Suite	*http_response_suite(void);
 Suite	*inflate_suite(void);
 Suite	*outcome_suite(void);
+Suite	*probe_kind_suite(void);
 Suite	*report_suite(void);
 Suite	*rewrite_suite(void);
 Suite	*rspamc_reply_suite(void);
