@@ -4,6 +4,7 @@ import base64
 import email
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import unittest
@@ -238,3 +239,190 @@ class RspamcAndDovecot(Sieve, Agents, Base):
 		self.assertEqual(self.deliver(mail, defer=True), EX_TEMPFAIL)
 		self.assertEqual(self.deliver(mail), 0)
 		self.assertIn(b"after\n", self.only()[1])
+
+
+class Fetched:
+	"""fetchmail takes mail from a real IMAP server, over TLS."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		if not shutil.which("openssl"):
+			raise unittest.SkipTest("the command openssl is not installed: no certificates")
+		cls.home.use_sieve()
+		cls.server_home = cls.shared(Home)
+		cls.certificate = cls.folder("certificate") / "server.pem"
+		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+		                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+		                "-keyout", f"{cls.certificate}.key", "-out", cls.certificate], check=True, capture_output=True)
+		cls.imap = cls.shared(ImapServer, cls.server_home.dovecot, cls.certificate, f"{cls.certificate}.key")
+
+	def setUp(self):
+		super().setUp()
+		self.server_home.empty()
+
+	def on_server(self):
+		return len(self.server_home.mails().get("", []))
+
+	def fetch(self, port=None, defer=True):
+		rc = self.home.install(self.example, words={
+			"mail.example.org": "localhost", "port 993": f"port {self.imap.port}", **self.words(port, defer)})
+		self.said = self.home.run("/usr/bin/fetchmail", "--fetchmailrc", rc, "--pidfile", self.home.home / "fetchmail.pid",
+		                          "--nosyslog", "--verbose", env={"SSL_CERT_FILE": str(self.certificate), "LOGNAME": "alice"})[1]
+
+	def deliver(self, mail, port=None, defer=True):
+		"""One mail through the server; 0 if it has left it."""
+		self.server_home.empty()
+		self.server_home.put(mail)
+		self.fetch(port, defer)
+		return self.on_server()
+
+	def test_every_action(self):
+		for action, folder in ACTIONS.items():
+			with self.subTest(action):
+				self.home.empty()
+				self.assertEqual(self.deliver(of_action(action)), 0, "it is still on the server")
+				name, mail, _ = self.only()
+				self.assertEqual(name, folder)
+				self.is_marked(mail, action)
+
+	def test_filter_is_down(self):
+		"""Without waiting for a verdict."""
+		self.assertEqual(self.deliver(of_action("reject"), port=self.nobody, defer=False), 0)
+		name, mail, _ = self.only()
+		self.assertEqual(name, "")
+		self.is_unchanged(mail, of_action("reject"))
+
+	def test_filter_is_down_and_mail_is_to_wait(self):
+		"""It stays on the server until there is a verdict, and comes once."""
+		self.assertEqual(self.deliver(of_action("reject"), port=self.nobody), 1)
+		self.assertEqual(self.home.mails(), {})
+		self.fetch()
+		self.assertEqual(self.on_server(), 0)
+		self.assertEqual(self.only()[0], "Junk")
+
+	def test_mailbox_is_full(self):
+		self.addCleanup(self.home.set_quota, None)
+		for tempfail in ("yes", "no"):
+			self.home.set_quota(tempfail)
+			self.assertEqual(self.deliver(message(body="x\n" * 2500)), 1)
+			self.assertEqual(self.home.mails(), {})
+		self.home.set_quota(None)
+		self.fetch()
+		self.assertEqual(self.on_server(), 0)
+		self.only()
+
+	def test_large_mail_that_is_refused(self):
+		"""More than a pipe holds, to a delivery program that ends without reading it."""
+		self.addCleanup(self.home.set_quota, None)
+		self.home.set_quota("no")
+		self.assertEqual(self.deliver(message(body=("x" * 70 + "\n") * 5000)), 1)
+		self.assertEqual(self.home.mails(), {})
+
+	def test_nul(self):
+		self.assertEqual(self.deliver(message(body=b"before\0after\n")), 0)
+		self.assertIn(b"after", self.only()[1])
+
+
+class FetchmailAndSpamc(Fetched, Base):
+	example = "fetchmailrc"
+
+	def words(self, port, defer=True):
+		return {SPAMC_ADDRESS: f"127.0.0.1 -p {port or self.shim.port}", **({} if defer else {"spamc -x ": "spamc "})}
+
+	def test_rspamd_is_down(self):
+		shim = self.own(ExampleShim, f"http://127.0.0.1:{self.nobody}", "spamassassin")
+		self.assertEqual(self.deliver(of_action("reject"), port=shim.port), 1)
+		self.assertEqual(self.home.mails(), {})
+
+
+class FetchmailAndRspamc(Fetched, Base):
+	example = "fetchmailrc.rspamc"
+
+	def words(self, port, defer=True):
+		script = self.home.install("lda-rspamc", mode=0o755, words={
+			"127.0.0.1:11333": f"127.0.0.1:{port or self.rspamd.normal}", **(DEFER["lda-rspamc"] if defer else {})})
+		return {"/usr/local/bin/lda-rspamc": str(script)}
+
+
+class RspamcAlone(Base):
+	"""What README.md says of rspamc --mime --exec, which no example uses, and why."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		cls.home.use_sieve()
+		readme = (EXAMPLES / "README.md").read_text()
+		cls.command = shlex.split(re.search(r"^rspamc .*--exec .*$", readme, re.M)[0])
+
+	def deliver(self, mail, port=None):
+		text = shlex.join(self.command)
+		for old, new in {"127.0.0.1:11333": f"127.0.0.1:{port or self.rspamd.normal}", **self.home.paths}.items():
+			text = text.replace(old, new)
+		return self.home.run("/usr/bin/rspamc", *shlex.split(text)[1:], mail=mail)[0]
+
+	def test_every_action(self):
+		for action, folder in ACTIONS.items():
+			with self.subTest(action):
+				self.home.empty()
+				self.assertEqual(self.deliver(of_action(action)), 0)
+				name, mail, _ = self.only()
+				self.assertEqual(name, folder)
+				self.is_marked(mail, action)
+
+	def test_result_as_json(self):
+		self.assertEqual(self.deliver(message(X_Test_Score=7)), 0)
+		result = json.loads(base64.b64decode(email.message_from_bytes(self.only()[1])["X-Spam-Result"]))
+		self.assertEqual((result["action"], result["score"]), ("add header", 7.0))
+		self.assertIn("TEST_SCORE", result["symbols"])
+
+	def test_no_verdict_is_delivered_and_called_a_failure(self):
+		self.assertEqual(self.deliver(message(), port=self.nobody), 1)
+		mail = self.only()[1]
+		self.assertIsNotNone(email.message_from_bytes(mail)["X-Spam-Error"])
+		self.assertTrue(mail.endswith(message().split(b"\n\n", 1)[1]))
+
+	def test_what_it_loses(self):
+		self.assertEqual(self.deliver(message(body=b"before\0after\n")), 0)
+		self.assertNotIn(b"after", self.only()[1])
+
+	def test_forged_marks_stay(self):
+		self.assertEqual(self.deliver(of_action("no action", X_Spam_Action="reject")), 0)
+		self.assertEqual(self.only()[0], "Junk")
+
+
+class SameHeaders(Base):
+	"""headers = rspamc, and rspamc --mime itself, on the same mail."""
+
+	headers = "rspamc"
+
+	def both(self, mail):
+		"""The X-Spam lines of rspamd-shim and of rspamc, unfolded: two dicts."""
+		rspamc = self.home.run("/usr/bin/rspamc", "-h", f"127.0.0.1:{self.rspamd.normal}", "--mime", mail=mail)
+		spamc = self.home.run("/usr/bin/spamc", "-x", "-d", "127.0.0.1", "-p", str(self.shim.port), mail=mail)
+		for code, text in (spamc, rspamc):
+			self.assertEqual(code, 0, text)
+			found = [(name, re.sub(r"\s*\n\s*", "", value)) for name, value in email.message_from_string(text).items()
+			         if name.lower().startswith("x-spam")]
+			self.assertEqual(len(found), len(dict(found)), found)
+			yield dict(found)
+
+	def test_same(self):
+		mails = [of_action(action) for action in ACTIONS if action != "soft reject"]
+		mails += [message(X_Test_Score=score) for score in ("-1.5", "0.3", "6", "6.4", "7.999", "14.2", "16", "40")]
+		mails += [message(X_Test_Bulk=n, X_Test_Score=3) for n in (1, 9, 40)]
+		for mail in mails:
+			with self.subTest(mail[-80:]):
+				ours, theirs = self.both(mail)
+				self.assertEqual(list(ours), list(theirs))
+				for headers in (ours, theirs):
+					headers["X-Spam-Symbols"] = set(headers["X-Spam-Symbols"].split(","))
+					self.assertRegex(headers.pop("X-Spam-Scan-Time"), r"\A\d+(\.\d+)?(e-\d+)?\Z")
+				self.assertEqual((ours.pop("X-Spam-Scanner")[:7], theirs.pop("X-Spam-Scanner")[:7]), ("rspamd/", "rspamc "))
+				self.assertEqual(ours, theirs)
+
+	def test_soft_reject(self):
+		"""rspamc calls it spam; it is not."""
+		ours, theirs = self.both(of_action("soft reject"))
+		self.assertNotIn("X-Spam", ours)
+		self.assertEqual(theirs["X-Spam"], "yes")

@@ -69,14 +69,14 @@ class Dovecot:
 class ImapServer:
 	"""IMAP over TLS on a port: Dovecot's imap, already logged in, for each client.
 
-	certificate: file with the certificate and its key.
+	certificate, key: files in PEM.
 	"""
 
-	def __init__(self, folder, dovecot, certificate):
+	def __init__(self, folder, dovecot, certificate, key):
 		self.dir = pathlib.Path(folder)
 		self.dovecot = dovecot
 		self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-		self.context.load_cert_chain(certificate)
+		self.context.load_cert_chain(certificate, key)
 		self.listener = socket.create_server(("127.0.0.1", 0))
 		self.port = self.listener.getsockname()[1]
 		self.clients = []

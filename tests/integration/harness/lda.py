@@ -105,6 +105,13 @@ class Home:
 		"""{folder: [(bytes, flags)]} of the Maildir."""
 		return mails(self.maildir)
 
+	def put(self, mail):
+		"""Put a message into the Maildir, as delivery would."""
+		path = self.maildir / "tmp" / f"{len(list(self.maildir.rglob('*')))}.test"
+		path.write_bytes(mail)
+		os.chown(path, *process.server_ids())
+		path.rename(self.maildir / "new" / path.name)
+
 	def empty(self):
 		"""Throw away all mail."""
 		for path in self.maildir.rglob("*"):
