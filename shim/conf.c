@@ -292,6 +292,10 @@ load_timeouts(struct conf_timeouts *t, cfg_t *cfg)
 	t->request = timeout(cfg, "timeout_request");
 	t->stop = timeout(cfg, "timeout_stop");
 	t->worker = timeout(cfg, "timeout_worker");
+	/* a worker gives a sign of life each second */
+	if (t->worker < 5.0)
+		conf_bad("timeout_worker", "%g seconds is not between 5 and "
+		    "3600", t->worker);
 }
 
 /* Are the user and the group of the workers there? */

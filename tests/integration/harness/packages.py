@@ -36,6 +36,7 @@ GROUPS = {
 	"procmail": (["procmail"], "usr/bin/procmail"),
 	"npm": (["npm", "nodejs", "libfakechroot"], "usr/bin/node"),
 	"uid-wrapper": (["libuid-wrapper"], None),
+	"systemd": (["systemd"], "usr/bin/systemd-analyze"),
 	"spamass-milter": (["spamass-milter"], "usr/sbin/spamass-milter"),
 	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
