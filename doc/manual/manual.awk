@@ -4,13 +4,14 @@
 # text of --help from the files `keys' and `options', which say what their
 # stanzas are.
 #
-#	awk -v form=FORM -v sysconfdir=DIR -f manual.awk keys options [PAGE.in]
+#	awk -v form=FORM [-v sysconfdir=DIR] [-v pkgdatadir=DIR] -f manual.awk \
+#	    keys options [PAGE.in]
 #
 # FORM	page	PAGE.in, with its lines @KEYS@, @SYNOPSIS@ and @OPTIONS@ replaced
 #	sample	the sample of the configuration file
 #	help	a C header with the text of --help
-#	list	key, type, default, sample, range and words of each key, in
-#		columns between tabs, for the tests
+#	list	key, type, default, sample, range, words and other sections of
+#		each key, in columns between tabs, for the tests
 #
 # It needs no more than POSIX awk.  A fault ends it with "FILE:LINE: what".
 
@@ -22,6 +23,8 @@ BEGIN {
 	known["true"] = known["false"] = 1
 	if (sysconfdir == "")
 		sysconfdir = "/etc"
+	if (pkgdatadir == "")
+		pkgdatadir = "/usr/share/exim-rspamd"
 }
 
 # --- reading ----------------------------------------------------------------
@@ -88,6 +91,13 @@ function get(s, f,   v) {
 
 function has(s, f) {
 	return (s, f) in is
+}
+
+# V with the folders where things are installed.
+function installed(v) {
+	gsub(/@sysconfdir@/, sysconfdir, v)
+	gsub(/@pkgdatadir@/, pkgdatadir, v)
+	return v
 }
 
 function fault(what, at) {
@@ -162,8 +172,7 @@ function sample_of(s) {
 
 function plain(v) {
 	gsub(/`/, "", v)
-	gsub(/@sysconfdir@/, sysconfdir, v)
-	return v
+	return installed(v)
 }
 
 # Prints words of V in lines of at most WIDTH, the first after FIRST and the
@@ -182,7 +191,7 @@ function fill(v, width, first, rest,   n, w, i, line) {
 }
 
 function put(line) {
-	gsub(/@sysconfdir@/, sysconfdir, line)
+	line = installed(line)
 	if (form == "help") {
 		gsub(/\\/, "&&", line)
 		gsub(/"/, "\\\"", line)
@@ -376,8 +385,7 @@ function text_words(v,   n, w, i, p) {
 # A paragraph of text with literals.
 function paragraph(v, at,   n, part, i, rest, p) {
 	gsub(/\n/, " ", v)
-	gsub(/@sysconfdir@/, sysconfdir, v)
-	n = split(v, part, "`")
+	n = split(installed(v), part, "`")
 	if (n % 2 == 0)
 		fault("an odd number of `", at)
 	for (i = 1; i <= n; i += 2) {
@@ -449,7 +457,7 @@ function default_of(s,   v) {
 	return get(s, "type") ~ /^(number|seconds|size)$/ ? v : "`" v "`"
 }
 
-# The names of the keys of LIST, as a sentence's object.
+# The names of keys, for a sentence.
 function names(stanzas,   n, a, i, r) {
 	n = split(stanzas, a, " ")
 	for (i = 1; i <= n; i++)
@@ -534,10 +542,10 @@ function option_text(s,   v, n, w) {
 	v = get(s, "help")
 	v = toupper(substr(v, 1, 1)) substr(v, 2) \
 	    (has(s, "repeat") ? "; may be repeated" : "") "."
-	if (has(s, "text"))
-		v = v " " get(s, "text")
 	if (has(s, "default"))
 		v = v " Default: " get(s, "default") "."
+	if (has(s, "text"))
+		v = v "\n" is[s, "text"]
 	n = split(get(s, "option"), w, " ")
 	if (w[n] ~ /^[A-Z]+$/) {
 		arguments["<" w[n] ">"] = tolower(w[n])
@@ -553,15 +561,14 @@ function page_options(   i, s) {
 		if (kind[s] != "option")
 			continue
 		print ".It " option_macros(s)
-		paragraph(option_text(s), where[s])
+		paragraphs(option_text(s), where[s])
 	}
 	print ".El"
 }
 
 function pages(   i, line) {
 	for (i = 1; i <= nlines; i++) {
-		line = template[i]
-		gsub(/@sysconfdir@/, sysconfdir, line)
+		line = installed(template[i])
 		if (line == "@KEYS@")
 			page_keys()
 		else if (line == "@SYNOPSIS@")
