@@ -222,12 +222,12 @@ function sample_key(s, indent,   i, n, w) {
 	put((indent == "" ? "#" : indent) name_of[s] " = " sample_of(s))
 }
 
-# "Of all workers; 1 to 1000000.", or "".  The deadlines have one range, which
+# "Of all workers; from 1 to 1000000.", or "".  The deadlines have one range, which
 # stands before them.
 function range_note(s,   u) {
 	u = get(s, "unit")
 	if (has(s, "range") && get(s, "range") != "0.01 to 3600")
-		u = u (u == "" ? "" : "; ") get(s, "range")
+		u = u (u == "" ? "" : "; ") "from " get(s, "range")
 	return u == "" ? "" : toupper(substr(u, 1, 1)) substr(u, 2) "."
 }
 
