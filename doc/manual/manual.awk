@@ -445,7 +445,7 @@ function page_key(s) {
 	page_values(s)
 	print ".Pp"
 	if (has(s, "unset"))
-		paragraph("Not set by default: " get(s, "unset") ".", where[s])
+		paragraph("Default: not set; " get(s, "unset") ".", where[s])
 	else
 		paragraph("Default: " default_of(s) ".", where[s])
 	if (range_note(s) != "")
