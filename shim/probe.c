@@ -31,6 +31,8 @@ set_width(struct probe_report *r, const struct conf *conf)
 
 	for (i = 0; i < conf->nlisten; i++)
 		widen(r, conf->listen[i].address);
+	for (i = 0; i < conf->nstatus; i++)
+		widen(r, conf->status[i].address);
 	for (i = 0; i < conf->nbackend; i++)
 		widen(r, conf->backend[i].url);
 	for (i = 0; i < conf->ncontroller; i++)
@@ -66,6 +68,13 @@ struct result {
 };
 
 static void
+note_listener(struct result *res, enum probe_listen found)
+{
+	res->stranger |= found == PROBE_LISTEN_STRANGER;
+	res->unavailable |= found == PROBE_LISTEN_SICK;
+}
+
+static void
 check_controller(struct probe_report *r, const struct conf *conf,
     const struct conf_backend *b, const struct probe_name *nm,
     struct result *res)
@@ -99,8 +108,11 @@ probe_run(const struct conf *conf, FILE *out)
 		return EX_OSERR;
 	set_width(&r, conf);
 	for (i = 0; i < conf->nlisten; i++)
-		if (!probe_listen_check(&r, conf, &conf->listen[i]))
-			res.stranger = true;
+		note_listener(&res, probe_listen_check(&r, conf,
+		    &conf->listen[i]));
+	for (i = 0; i < conf->nstatus; i++)
+		note_listener(&res, probe_listen_check_page(&r, conf,
+		    &conf->status[i]));
 	/* what root can reach says nothing of what the workers can */
 	if (privilege_drop(conf) == -1) {
 		free(names);

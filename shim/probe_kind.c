@@ -86,8 +86,8 @@ probe_kind_name(enum probe_kind k)
 {
 	static const char *const names[] = {
 		[PROBE_KIND_RSPAMD] = "rspamd",
-		[PROBE_KIND_MILTER] = "a milter (rspamd's proxy worker with "
-		    "milter = yes)",
+		[PROBE_KIND_MILTER] =
+		    "a milter (rspamd's proxy worker with milter = yes)",
 		[PROBE_KIND_SHIM] = "rspamd-shim itself",
 		[PROBE_KIND_SPAMD] = "SpamAssassin's spamd",
 		[PROBE_KIND_TLS] = "a server that speaks TLS",

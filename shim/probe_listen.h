@@ -8,12 +8,19 @@
 #include "conf.h"
 #include "probe_report.h"
 
-/*
- * Asks who listens at the address of L, and says it.  Returns false if that
- * is somebody else, or if L cannot serve clients as it is configured.  That
- * nobody listens is no fault: the daemon may not run.
- */
-bool	probe_listen_check(struct probe_report *r, const struct conf *conf,
-	    const struct conf_listen *l);
+enum probe_listen {
+	PROBE_LISTEN_GOOD,	/* or nobody: the daemon may not run */
+	PROBE_LISTEN_STRANGER,	/* another server has the address, or clients
+				   cannot be served there */
+	PROBE_LISTEN_SICK	/* the daemon says that it cannot scan */
+};
+
+/* Asks who listens at the address of L, says it, and returns the worst. */
+enum probe_listen probe_listen_check(struct probe_report *r,
+	    const struct conf *conf, const struct conf_listen *l);
+
+/* The same of L, an address of the page for those who watch. */
+enum probe_listen probe_listen_check_page(struct probe_report *r,
+	    const struct conf *conf, const struct conf_listen *l);
 
 #endif

@@ -18,7 +18,7 @@ from harness.shim import TROUBLE, binary
 EX_OK, EX_UNAVAILABLE, EX_NOPERM, EX_CONFIG = 0, 69, 77, 78
 SECONDS = 100			# against a probe that hangs
 
-LINE = re.compile(r"(ok|note|warning|PROBLEM) +(listener|backend|controller) +(\S+) +(\S+) +(\S.*)\Z")
+LINE = re.compile(r"(ok|note|warning|PROBLEM) +(listener|status|backend|controller) +(\S+) +(\S+) +(\S.*)\Z")
 
 
 class Finding:
@@ -607,6 +607,31 @@ class Listeners(Probing):
 		self.assertRegex(result.of(address, "half-close")[0][2], r"Exim 4\.86 and 4\.87 .*get no verdict")
 		self.assertEqual(self.probe(address).of(address, "half-close"), [])
 
+	def test_status_page(self):
+		shim = self.own(Shim, backend=self.backend, config="", start=False)
+		page = f"127.0.0.1:{free_port()}"
+		text = f'status "{page}" {{ }}\n'
+		shim.write_config(text)
+		result = self.probe(shim.address, text)
+		self.assertRegex(result.of(page)[0][2], r"nobody listens here")
+		shim.start()
+		result = self.probe(shim.address, text)
+		self.assertEqual((result.bad(), result.code), ([], EX_OK))
+		self.assertEqual(result.of(page), [("ok", "health", "the daemon is well, by its own account")])
+
+	def test_status_page_of_others(self):
+		for body, status, pattern, code in (
+				(b"unavailable: no rspamd can take mail\nworkers: 1\n", "503 Unavailable",
+				 r"the daemon cannot scan: no rspamd can take mail; see its log", EX_UNAVAILABLE),
+				(b"<html>", "200 OK", r"an HTTP server that is not rspamd has this address", EX_CONFIG)):
+			with self.subTest(pattern):
+				server = Server(lambda data, body=body, status=status: http(body, status))
+				self.addCleanup(server.stop)
+				result = self.probe(f"127.0.0.1:{free_port()}", f'status "127.0.0.1:{server.port}" {{ }}\n')
+				self.assertEqual([level for level, _, _ in result.bad()], ["PROBLEM"])
+				self.assertRegex(result.bad()[0][2], pattern)
+				self.assertEqual(result.code, code)
+
 	def test_nobody(self):
 		self.well(f"127.0.0.1:{free_port()}", "note", "connect", r"nobody listens here")
 		self.well(f"unix:{self.folder('none')}/sock", "note", "connect", r"nobody listens here")
@@ -615,7 +640,7 @@ class Listeners(Probing):
 		spamd = Server(lambda data: b"SPAMD/1.5 0 PONG\r\n" if data.startswith(b"PING") else
 		               b"SPAMD/1.0 76 Bad header line: " + data.split(b"\r\n")[0] + b"\r\n")
 		self.addCleanup(spamd.stop)
-		self.only_problem(self.probe(f"127.0.0.1:{spamd.port}"), "PROBLEM", "ping", r"SpamAssassin's spamd has this address; stop it", EX_CONFIG)
+		self.only_problem(self.probe(f"127.0.0.1:{spamd.port}"), "PROBLEM", "ping", r"SpamAssassin's spamd has this address, it says .*; stop it", EX_CONFIG)
 
 	def test_stranger(self):
 		server = Server(lambda data: None, greeting=b"220 mx ESMTP\r\n")
