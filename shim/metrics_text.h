@@ -12,7 +12,7 @@
 #include "text.h"
 
 /* All backends, each with its results and its histogram, need less. */
-#define METRICS_TEXT_MAX	(1024 * 1024)
+#define METRICS_TEXT_MAX	(4 * 1024 * 1024)
 
 /* The Content-Type that goes with it. */
 #define METRICS_TEXT_TYPE	"text/plain; version=0.0.4; charset=utf-8"

@@ -173,6 +173,10 @@ main(void)
 	srunner_add_suite(sr, rspamc_reply_suite());
 	srunner_add_suite(sr, rewrite_suite());
 	srunner_add_suite(sr, account_suite());
+	srunner_add_suite(sr, counters_suite());
+	srunner_add_suite(sr, metrics_text_suite());
+	srunner_add_suite(sr, page_suite());
+	srunner_add_suite(sr, repeat_suite());
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);

@@ -18,11 +18,15 @@
 
 Suite	*access_suite(void);
 Suite	*account_suite(void);
+Suite	*counters_suite(void);
 Suite	*envelope_suite(void);
 Suite	*http_response_suite(void);
 Suite	*inflate_suite(void);
+Suite	*metrics_text_suite(void);
 Suite	*outcome_suite(void);
+Suite	*page_suite(void);
 Suite	*probe_kind_suite(void);
+Suite	*repeat_suite(void);
 Suite	*report_suite(void);
 Suite	*rewrite_suite(void);
 Suite	*rspamc_reply_suite(void);
