@@ -40,11 +40,12 @@ GROUPS = {
 	"spamass-milter": (["spamass-milter"], "usr/sbin/spamass-milter"),
 	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
+	"promtool": (["prometheus"], "usr/bin/promtool"),
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
 # Of these only files are wanted: what the packages depend on is left out.
-FILES_ONLY = {"mails"}
+FILES_ONLY = {"mails", "promtool"}
 
 _ready = {}
 
