@@ -63,6 +63,8 @@ put_times(struct text *t, const struct account *a)
 	const struct account_times *at = &a->times;
 
 	text_printf(t, " read=%.3f", at->read);
+	if (at->queued > 0.0)
+		text_printf(t, " queued=%.3f", at->queued);
 	if (a->backend != NULL)
 		text_printf(t, " connect=%.3f send=%.3f wait=%.3f receive=%.3f",
 		    at->connect, at->send, at->wait, at->receive);

@@ -28,6 +28,7 @@ enum account_ending {
 /* Seconds, by phase. */
 struct account_times {
 	double	read;
+	double	queued;				/* for a rspamd to have room */
 	double	connect, send, wait, receive;	/* of rspamd */
 	double	total;
 };

@@ -13,12 +13,15 @@
 #include <event2/util.h>
 
 #include "backend.h"
+#include "idle.h"
 #include "log.h"
 #include "tls.h"
 
 #define ADDRESSES_MAX	8
 /* A name is looked up again after so many seconds. */
 #define NAME_LIFETIME	60
+/* An address that failed is the last to be tried for so many seconds. */
+#define AVOID_TIME	10
 
 struct backend {
 	const struct conf_backend *conf;
@@ -26,9 +29,12 @@ struct backend {
 	char		*name;
 	struct sockaddr_storage addr[ADDRESSES_MAX];
 	socklen_t	 addrlen[ADDRESSES_MAX];
+	time_t		 avoid[ADDRESSES_MAX];	/* until then */
 	size_t		 naddr;
 	bool		 fixed;		/* no name: never looked up */
 	time_t		 expires;	/* CLOCK_MONOTONIC */
+	size_t		 turn;		/* of the addresses */
+	struct idle	*idle;
 };
 
 struct backends {
@@ -63,6 +69,7 @@ add_address(struct backend *b, const struct sockaddr *sa, socklen_t len)
 	if (b->naddr == ADDRESSES_MAX || len > sizeof(b->addr[0]))
 		return;
 	memcpy(&b->addr[b->naddr], sa, len);
+	b->avoid[b->naddr] = 0;
 	b->addrlen[b->naddr++] = len;
 }
 
@@ -121,6 +128,8 @@ init(struct backend *b, struct backends *all, const struct conf_backend *c)
 	b->conf = c;
 	if (!set_name(b))
 		return false;
+	if (c->keep_alive && (b->idle = idle_new(all->base)) == NULL)
+		return false;
 	if (c->path != NULL)
 		return set_unix(b);
 	set_numeric(b);
@@ -171,6 +180,7 @@ backends_free(struct backends *bs)
 	if (bs->dns != NULL)
 		evdns_base_free(bs->dns, 1);
 	for (i = 0; i < bs->n; i++) {
+		idle_free(bs->list[i].idle);
 		free(bs->list[i].name);
 	}
 	free(bs->list);
@@ -207,11 +217,46 @@ backend_password(const struct backend *b)
 	return b->conf->password;
 }
 
+size_t
+backend_addresses(const struct backend *b)
+{
+	return b->naddr;
+}
+
+size_t
+backend_first(struct backend *b)
+{
+	size_t i, k;
+	time_t t;
+
+	if (b->naddr < 2)
+		return 0;
+	t = now();
+	b->turn++;
+	for (k = 0; k < b->naddr; k++) {
+		i = (b->turn + k) % b->naddr;
+		if (b->avoid[i] <= t)
+			return i;
+	}
+	return b->turn % b->naddr;
+}
+
+void
+backend_failed(struct backend *b, size_t i)
+{
+	if (i < b->naddr)
+		b->avoid[i] = now() + AVOID_TIME;
+}
+
+struct idle *
+backend_idle(const struct backend *b)
+{
+	return b->idle;
+}
+
 const struct sockaddr *
 backend_address(const struct backend *b, size_t i, socklen_t *len)
 {
-	if (i >= b->naddr)
-		return NULL;
 	*len = b->addrlen[i];
 	return (const struct sockaddr *)&b->addr[i];
 }

@@ -15,6 +15,7 @@ struct backends;
 struct backend;
 struct backend_lookup;
 struct event_base;
+struct idle;
 struct ssl_st;
 
 /* ERROR is NULL when the addresses are there. */
@@ -48,9 +49,20 @@ int	backend_resolve(struct backend *b, backend_cb *cb, void *arg,
 	    struct backend_lookup **lk);
 void	backend_cancel(struct backend_lookup *lk);
 
-/* The I-th address of B and its length; NULL if there are not so many. */
+/*
+ * How many addresses B has, and which of them to try first: each in its
+ * turn, but one that has failed lately only where all have.
+ */
+size_t	backend_addresses(const struct backend *b);
+size_t	backend_first(struct backend *b);
+
+/* The I-th address of B and its length.  It could not be connected to. */
 const struct sockaddr *backend_address(const struct backend *b, size_t i,
 	    socklen_t *len);
+void	backend_failed(struct backend *b, size_t i);
+
+/* The connections that B has kept open; NULL where it keeps none. */
+struct idle *backend_idle(const struct backend *b);
 
 /* A new TLS connection for B; NULL if it is plain.  *FAILED: no memory. */
 struct ssl_st *backend_tls(const struct backend *b, bool *failed);

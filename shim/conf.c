@@ -67,6 +67,10 @@ static cfg_opt_t status_options[] = {
 };
 
 static cfg_opt_t backend_options[] = {
+	CFG_INT("weight", 1, CFGF_NONE),
+	CFG_INT("priority", 0, CFGF_NONE),
+	CFG_INT("max_requests", 0, CFGF_NONE),
+	CFG_BOOL("keep_alive", cfg_true, CFGF_NONE),
 	CFG_BOOL("verify", cfg_true, CFGF_NONE),
 	CFG_STR("ca_file", NULL, CFGF_NONE),
 	CFG_END()
@@ -96,6 +100,10 @@ static cfg_opt_t options[] = {
 	CFG_INT("workers", 1, CFGF_NONE),
 	CFG_INT("max_connections", 1000, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
+	CFG_INT("max_queue", 1000, CFGF_NONE),
+	CFG_FLOAT("health_interval", 5.0, CFGF_NONE),
+	CFG_INT("breaker_failures", 3, CFGF_NONE),
+	CFG_FLOAT("slow_start", 10.0, CFGF_NONE),
 	CFG_BOOL("enable_shutdown_workaround", cfg_true, CFGF_NONE),
 	CFG_FLOAT("timeout_idle", 10.0, CFGF_NONE),
 	CFG_FLOAT("timeout_client", 60.0, CFGF_NONE),
@@ -106,6 +114,7 @@ static cfg_opt_t options[] = {
 	CFG_FLOAT("timeout_reply", 30.0, CFGF_NONE),
 	CFG_FLOAT("timeout_request", 100.0, CFGF_NONE),
 	CFG_FLOAT("timeout_stop", 110.0, CFGF_NONE),
+	CFG_FLOAT("timeout_queue", 5.0, CFGF_NONE),
 	CFG_FLOAT("timeout_worker", 30.0, CFGF_NONE),
 	CFG_STR("user", NULL, CFGF_NONE),
 	CFG_STR("group", NULL, CFGF_NONE),
@@ -186,6 +195,7 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	    CONF_DEFAULT_LISTEN };
 	struct names b = { args->backend, args->nbackend, cfg, "backend",
 	    CONF_DEFAULT_BACKEND };
+	cfg_t *sec;
 	size_t i;
 
 	c->listen = calloc(count(&l), sizeof(*c->listen));
@@ -200,9 +210,12 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	for (; c->nlisten < count(&l); c->nlisten++)
 		conf_listen_load(&c->listen[c->nlisten], name(&l, c->nlisten),
 		    section(cfg, "listen", name(&l, c->nlisten)), cfg);
-	for (; c->nbackend < count(&b); c->nbackend++)
+	for (; c->nbackend < count(&b); c->nbackend++) {
+		sec = section(cfg, "backend", name(&b, c->nbackend));
 		conf_backend_load(&c->backend[c->nbackend], name(&b, c->nbackend),
-		    section(cfg, "backend", name(&b, c->nbackend)));
+		    sec);
+		conf_backend_share(&c->backend[c->nbackend], sec);
+	}
 }
 
 /* Where the page for those who watch is served. */
@@ -291,11 +304,36 @@ load_timeouts(struct conf_timeouts *t, cfg_t *cfg)
 	t->reply = timeout(cfg, "timeout_reply");
 	t->request = timeout(cfg, "timeout_request");
 	t->stop = timeout(cfg, "timeout_stop");
+	t->queue = timeout(cfg, "timeout_queue");
 	t->worker = timeout(cfg, "timeout_worker");
 	/* a worker gives a sign of life each second */
 	if (t->worker < 5.0)
 		conf_bad("timeout_worker", "%g seconds is not between 5 and "
 		    "3600", t->worker);
+}
+
+/* A whole number from LEAST to MOST. */
+static long
+whole(cfg_t *cfg, const char *key, long least, long most)
+{
+	long n = cfg_getint(cfg, key);
+
+	if (n < least || n > most)
+		conf_bad(key, "%ld is not between %ld and %ld", n, least, most);
+	return n;
+}
+
+static void
+load_health(struct conf *c, cfg_t *cfg)
+{
+	c->max_queue = (size_t)whole(cfg, "max_queue", 0, 1000000);
+	c->health_interval = timeout(cfg, "health_interval");
+	c->breaker_failures = (unsigned int)whole(cfg, "breaker_failures", 1,
+	    1000000);
+	c->slow_start = cfg_getfloat(cfg, "slow_start");
+	if (!(c->slow_start >= 0.0 && c->slow_start <= 3600.0))
+		conf_bad("slow_start", "%g seconds is not between 0 and 3600",
+		    c->slow_start);
 }
 
 /* Are the user and the group of the workers there? */
@@ -355,6 +393,7 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		    c->task_timeout);
 	c->shutdown_workaround = cfg_getbool(cfg,
 	    "enable_shutdown_workaround") == cfg_true;
+	load_health(c, cfg);
 	load_timeouts(&c->timeout, cfg);
 	c->user = conf_copy(cfg_getstr(cfg, "user"));
 	c->group = conf_copy(cfg_getstr(cfg, "group"));

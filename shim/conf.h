@@ -65,6 +65,10 @@ struct conf_backend {
 	char		*port;
 	char		*path;		/* of a unix socket; else NULL */
 	bool		 tls;
+	unsigned int	 weight;	/* its share among its equals */
+	unsigned int	 priority;	/* asked where no lower one can be */
+	size_t		 max_requests;	/* at a time, by a worker; 0: any */
+	bool		 keep_alive;	/* connections, if it does too */
 	bool		 verify;	/* TLS: the certificate */
 	char		*ca_file;	/* TLS: NULL for the system's */
 	struct ssl_ctx_st *ctx;		/* TLS: made of these */
@@ -83,6 +87,7 @@ struct conf_timeouts {
 	double	reply;		/* for the client to take the reply */
 	double	request;	/* for all of it */
 	double	stop;		/* for running requests at SIGTERM */
+	double	queue;		/* for a rspamd to be up and have room */
 	double	worker;		/* for a worker's event loop to come round */
 };
 
@@ -101,6 +106,10 @@ struct conf {
 	int		 workers;
 	uint64_t	 max_connections;	/* in all */
 	uint64_t	 max_message_size;	/* bytes */
+	size_t		 max_queue;		/* messages that wait for a rspamd */
+	double		 health_interval;	/* seconds between signs of life */
+	unsigned int	 breaker_failures;	/* in a row: then it is down */
+	double		 slow_start;		/* seconds, of one that was down */
 	double		 task_timeout;	/* rspamd's, in seconds; 0: unknown */
 	bool		 shutdown_workaround;
 	struct conf_timeouts timeout;

@@ -67,6 +67,31 @@ conf_backend_load(struct conf_backend *b, const char *url, cfg_t *sec)
 		conf_bad(url, "TLS: %s", why);
 }
 
+/* An integer of SEC from LEAST to MOST. */
+static unsigned int
+whole(const char *url, cfg_t *sec, const char *key, long least, long most)
+{
+	long n = cfg_getint(sec, key);
+
+	if (n < least || n > most)
+		conf_bad(url, "%s: %ld is not between %ld and %ld", key, n, least,
+		    most);
+	return (unsigned int)n;
+}
+
+void
+conf_backend_share(struct conf_backend *b, cfg_t *sec)
+{
+	b->weight = 1;
+	b->keep_alive = true;
+	if (sec == NULL)
+		return;
+	b->weight = whole(b->url, sec, "weight", 1, 1000);
+	b->priority = whole(b->url, sec, "priority", 0, 1000);
+	b->max_requests = whole(b->url, sec, "max_requests", 0, 1000000);
+	b->keep_alive = cfg_getbool(sec, "keep_alive") == cfg_true;
+}
+
 void
 conf_backend_password(struct conf_backend *b)
 {

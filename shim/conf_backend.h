@@ -15,6 +15,9 @@
  */
 void	conf_backend_load(struct conf_backend *b, const char *url, cfg_t *sec);
 
+/* Fills in what concerns a backend alone: its share of the mail. */
+void	conf_backend_share(struct conf_backend *b, cfg_t *sec);
+
 /* Reads the password, the first line of B's password file. */
 void	conf_backend_password(struct conf_backend *b);
 

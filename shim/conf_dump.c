@@ -113,7 +113,13 @@ dump_backend(FILE *f, const char *kind, const struct conf_backend *b)
 {
 	fprintf(f, "%s ", kind);
 	quote(f, b->url);
-	fprintf(f, " {\n\tverify = %s\n", b->verify ? "true" : "false");
+	fputs(" {\n", f);
+	/* a controller has no share of anything */
+	if (b->weight > 0)
+		fprintf(f, "\tweight = %u\n\tpriority = %u\n\tmax_requests = "
+		    "%zu\n\tkeep_alive = %s\n", b->weight, b->priority,
+		    b->max_requests, b->keep_alive ? "true" : "false");
+	fprintf(f, "\tverify = %s\n", b->verify ? "true" : "false");
 	dump_string(f, "\t", "ca_file", b->ca_file);
 	dump_string(f, "\t", "password_file", b->password_file);
 	fputs("}\n", f);
@@ -147,9 +153,12 @@ conf_dump(const struct conf *c, FILE *f)
 	    "timeout_connect = %g\n"
 	    "timeout_send = %g\ntimeout_wait = %g\ntimeout_receive = %g\n"
 	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n"
-	    "timeout_worker = %g\n",
+	    "timeout_worker = %g\ntimeout_queue = %g\n",
 	    t->idle, t->client, t->connect, t->send, t->wait, t->receive, t->reply,
-	    t->request, t->stop, t->worker);
+	    t->request, t->stop, t->worker, t->queue);
+	fprintf(f, "max_queue = %zu\nhealth_interval = %g\nbreaker_failures = %u\n"
+	    "slow_start = %g\n", c->max_queue, c->health_interval,
+	    c->breaker_failures, c->slow_start);
 	dump_string(f, "", "user", c->user);
 	dump_string(f, "", "group", c->group);
 	dump_string(f, "", "chroot", c->chroot);

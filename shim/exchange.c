@@ -17,6 +17,7 @@
 #include <event2/event.h>
 
 #include "exchange.h"
+#include "idle.h"
 #include "stream.h"
 #include "timer.h"
 
@@ -37,15 +38,18 @@ struct exchange {
 	struct backend	*backend;
 	struct backend_lookup *lookup;
 	const struct conf_timeouts *timeout;
-	struct evbuffer	*request;	/* the head, and the body by reference */
+	struct evbuffer	*head;
+	struct evbuffer	*body;		/* the owner's; may be NULL */
 	struct stream	*stream;
 	struct http_response *response;
 	struct event	*timer;
 	exchange_cb	*cb;
 	void		*arg;
 	size_t		 address;	/* the one tried, of the backend's */
+	size_t		 untried;	/* how many are left */
 	enum phase	 phase;
 	bool		 begun, connected;
+	bool		 reused;	/* a connection that was kept open */
 	struct event	*again;		/* a local rspamd whose queue is full */
 	struct timespec	 since;
 	double		 spent[NPHASES];
@@ -53,6 +57,7 @@ struct exchange {
 	char		 reason[200];
 };
 
+static void connect_anew(struct exchange *);
 static void next_address(struct exchange *);
 
 static const char *const phase_names[] = { "connecting to", "sending to",
@@ -125,6 +130,18 @@ finish(struct exchange *x, enum failure f, const char *why)
 	x->cb(x, x->arg);
 }
 
+/* Puts the request into the stream, by reference: it may have to be sent
+   again. */
+static int
+put_request(struct exchange *x)
+{
+	struct evbuffer *out = stream_output(x->stream);
+
+	if (evbuffer_add_buffer_reference(out, x->head) == -1)
+		return -1;
+	return x->body != NULL ? evbuffer_add_buffer_reference(out, x->body) : 0;
+}
+
 static void
 send_request(struct exchange *x)
 {
@@ -133,8 +150,7 @@ send_request(struct exchange *x)
 	if (x->phase == PHASE_CONNECT) {
 		x->connected = true;
 		enter(x, PHASE_SEND);
-		if (evbuffer_add_buffer(stream_output(x->stream),
-		    x->request) == -1) {
+		if (put_request(x) == -1) {
 			finish(x, FAILURE_INTERNAL, "out of memory");
 			return;
 		}
@@ -144,6 +160,35 @@ send_request(struct exchange *x)
 	   end of the stream are still to come */
 	if (rc != 0 && x->phase == PHASE_SEND)
 		enter(x, PHASE_WAIT);
+}
+
+/*
+ * The peer has closed the connection.  Was that one it had kept, and closed
+ * before it could see the request?  Then that is sent over a new one.
+ */
+static bool
+was_stale(struct exchange *x)
+{
+	if (!x->reused || http_response_started(x->response))
+		return false;
+	x->reused = x->connected = false;
+	enter(x, PHASE_CONNECT);
+	connect_anew(x);
+	return true;
+}
+
+/* The response is there, and the connection may serve the next request. */
+static void
+keep_connection(struct exchange *x)
+{
+	struct idle *idle = backend_idle(x->backend);
+
+	if (idle == NULL || !http_response_keeps(x->response) ||
+	    evbuffer_get_length(stream_input(x->stream)) > 0 ||
+	    evbuffer_get_length(stream_output(x->stream)) > 0)
+		return;
+	idle_put(idle, x->stream);
+	x->stream = NULL;
 }
 
 /* Gives what has come to the parser.  EOM: rspamd has closed. */
@@ -165,8 +210,13 @@ receive(struct exchange *x, bool eom)
 	}
 	if (pr == HTTP_MORE && eom)
 		pr = http_response_feed(x->response, "", 0, true);
-	if (pr == HTTP_DONE)
+	if (eom && was_stale(x))
+		return;
+	if (pr == HTTP_DONE) {
+		if (!eom)
+			keep_connection(x);
 		finish(x, FAILURE_NONE, NULL);
+	}
 	else if (pr == HTTP_BAD)
 		finish(x, http_response_started(x->response) && !eom ?
 		    FAILURE_UNREADABLE : FAILURE_UNREACHABLE,
@@ -193,9 +243,9 @@ on_stream(struct stream *s, enum stream_event ev, void *arg)
 		if (x->phase == PHASE_CONNECT) {
 			(void)snprintf(x->reason, sizeof(x->reason), "%s",
 			    stream_error(s));
-			x->address++;
+			backend_failed(x->backend, x->address);
 			next_address(x);
-		} else
+		} else if (!was_stale(x))
 			finish(x, FAILURE_UNREACHABLE, stream_error(s));
 		break;
 	}
@@ -220,9 +270,17 @@ finish_connect(int fd)
 	return -1;
 }
 
+/* Is E for want of something on this machine, and no fault of the peer's? */
+static bool
+is_ours(int e)
+{
+	return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM ||
+	    e == EADDRNOTAVAIL;
+}
+
 /*
  * Tries to connect to the address SA.  Returns 1 if connected, 0 if that is
- * under way, -1 if it failed (the reason is noted).
+ * under way, -1 if it failed (the reason is noted), -2 if this machine did.
  */
 static int
 try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
@@ -264,15 +322,16 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 		goto fail;
 	return rc == 0 && ssl == NULL ? 1 : 0;
 fail:
+	rc = is_ours(errno) ? -2 : -1;
 	(void)snprintf(x->reason, sizeof(x->reason), "%s", strerror(errno));
 	if (fd != -1)
 		(void)close(fd);
 	stream_free(x->stream);
 	x->stream = NULL;
-	return -1;
+	return rc;
 }
 
-/* Connects to the first address, from x->address on, that can be. */
+/* Connects to the next address that can be connected to. */
 static void
 next_address(struct exchange *x)
 {
@@ -281,26 +340,50 @@ next_address(struct exchange *x)
 	socklen_t len;
 	int rc = -1;
 
+	size_t n = backend_addresses(x->backend);
+
 	stream_free(x->stream);
 	x->stream = NULL;
-	while ((sa = backend_address(x->backend, x->address, &len)) != NULL &&
-	    (rc = try_address(x, sa, len)) == -1)
-		x->address++;
+	while (rc == -1 && x->untried > 0 && n > 0) {
+		x->untried--;
+		x->address = (x->address + 1) % n;
+		timer_arm(x->timer, x->timeout->connect);
+		sa = backend_address(x->backend, x->address, &len);
+		if ((rc = try_address(x, sa, len)) == -1)
+			backend_failed(x->backend, x->address);
+	}
 	if (rc == 1)
 		send_request(x);
-	else if (rc == -1) {
-		(void)snprintf(why, sizeof(why), "%.150s", x->reason[0] != '\0' ?
-		    x->reason : "the name has no address");
-		finish(x, FAILURE_UNREACHABLE, why);
+	else if (rc < 0) {
+		(void)snprintf(why, sizeof(why), "%s%.150s", rc == -2 ?
+		    "no connection can be opened here: " : "",
+		    x->reason[0] != '\0' ? x->reason : "the name has no address");
+		finish(x, rc == -2 ? FAILURE_OVERLOAD : FAILURE_UNREACHABLE, why);
 	}
+}
+
+/* The addresses are known: tries them, each once. */
+static void
+first_address(struct exchange *x)
+{
+	size_t n = backend_addresses(x->backend);
+
+	x->untried = n;
+	x->address = n > 0 ? backend_first(x->backend) + n - 1 : 0;
+	next_address(x);
 }
 
 static void
 on_again(evutil_socket_t fd, short what, void *arg)
 {
+	struct exchange *x = arg;
+
 	(void)fd;
 	(void)what;
-	next_address(arg);
+	/* the same address again */
+	x->untried++;
+	x->address += backend_addresses(x->backend) - 1;
+	next_address(x);
 }
 
 static void
@@ -313,22 +396,37 @@ on_addresses(struct backend *b, const char *error, void *arg)
 	if (error != NULL)
 		finish(x, FAILURE_UNREACHABLE, error);
 	else
-		next_address(x);
+		first_address(x);
 }
 
 static void
-begin(struct exchange *x)
+connect_anew(struct exchange *x)
 {
-	x->begun = true;
-	timer_arm(x->timer, x->timeout->connect);
+	stream_free(x->stream);
+	x->stream = NULL;
 	switch (backend_resolve(x->backend, on_addresses, x, &x->lookup)) {
 	case 1:
-		next_address(x);
+		first_address(x);
 		break;
 	case -1:
 		finish(x, FAILURE_UNREACHABLE, "the name cannot be resolved");
 		break;
 	}
+}
+
+static void
+begin(struct exchange *x)
+{
+	struct idle *idle = backend_idle(x->backend);
+
+	x->begun = true;
+	timer_arm(x->timer, x->timeout->connect);
+	if (idle != NULL && (x->stream = idle_take(idle)) != NULL) {
+		x->reused = true;
+		stream_hand_over(x->stream, on_stream, x);
+		send_request(x);
+	} else
+		connect_anew(x);
 }
 
 static void
@@ -342,6 +440,14 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!x->begun) {
 		begin(x);
 		return;
+	}
+	if (x->phase == PHASE_CONNECT && x->stream != NULL) {
+		backend_failed(x->backend, x->address);
+		/* silent, but another address may answer */
+		if (x->untried > 0) {
+			next_address(x);
+			return;
+		}
 	}
 	(void)snprintf(why, sizeof(why), "%s = %g s is over",
 	    phase_key(x->phase), phase_limit(x));
@@ -360,18 +466,18 @@ exchange_new(struct event_base *base, struct backend *b,
 	x->base = base;
 	x->backend = b;
 	x->timeout = timeout;
+	x->body = body;
 	x->cb = cb;
 	x->arg = arg;
 	x->phase = PHASE_CONNECT;
 	(void)clock_gettime(CLOCK_MONOTONIC, &x->since);
-	x->request = evbuffer_new();
+	x->head = evbuffer_new();
 	x->response = http_response_new(EXCHANGE_REPLY_MAX);
 	x->timer = event_new(base, -1, EV_TIMEOUT, on_timer, x);
 	x->again = event_new(base, -1, EV_TIMEOUT, on_again, x);
-	if (x->request == NULL || x->response == NULL || x->timer == NULL ||
+	if (x->head == NULL || x->response == NULL || x->timer == NULL ||
 	    x->again == NULL ||
-	    evbuffer_add(x->request, head->buf, head->len) == -1 ||
-	    evbuffer_add_buffer_reference(x->request, body) == -1) {
+	    evbuffer_add(x->head, head->buf, head->len) == -1) {
 		exchange_free(x);
 		return NULL;
 	}
@@ -391,8 +497,8 @@ exchange_free(struct exchange *x)
 		event_free(x->timer);
 	if (x->again != NULL)
 		event_free(x->again);
-	if (x->request != NULL)
-		evbuffer_free(x->request);
+	if (x->head != NULL)
+		evbuffer_free(x->head);
 	http_response_free(x->response);
 	free(x);
 }

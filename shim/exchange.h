@@ -3,7 +3,8 @@
  * exchange: one HTTP exchange with one rspamd, with its deadlines.
  *
  * The request is sent whole and never half-closed (rspamd would not
- * answer); one exchange, one connection.
+ * answer).  A connection that B has kept open is used again; should it turn
+ * out to be closed, the request goes out once more, over a new one.
  */
 #ifndef EXCHANGE_H_
 #define EXCHANGE_H_
@@ -34,7 +35,7 @@ struct exchange_times {
 /*
  * Starts to send HEAD and the bytes of BODY (by reference: it is not
  * changed and must live as long as the exchange) to B.  CB is called later,
- * never from here.  Returns NULL without memory.
+ * never from here.  BODY may be NULL.  Returns NULL without memory.
  */
 struct exchange *exchange_new(struct event_base *base, struct backend *b,
 	    const struct conf_timeouts *timeout, const struct text *head,
@@ -44,6 +45,7 @@ struct exchange *exchange_new(struct event_base *base, struct backend *b,
 void	exchange_free(struct exchange *x);
 
 /* FAILURE_NONE if there is a response, of whatever status. */
+/* ... FAILURE_OVERLOAD: this machine could not open a connection. */
 enum failure exchange_failure(const struct exchange *x);
 
 /* Was the backend ever connected to?  If not, it has seen no byte. */

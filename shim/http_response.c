@@ -26,6 +26,7 @@ struct http_response {
 	enum state	 state;
 	int		 status;
 	bool		 has_length, chunked, started;
+	bool		 closes;	/* the connection is not to be kept */
 	uint64_t	 length;
 	uint64_t	 left;
 	size_t		 nhead;
@@ -82,6 +83,12 @@ http_response_started(const struct http_response *h)
 	return h->started;
 }
 
+bool
+http_response_keeps(const struct http_response *h)
+{
+	return h->state == COMPLETE && !h->closes;
+}
+
 const char *
 http_response_error(const struct http_response *h)
 {
@@ -105,6 +112,8 @@ status_line(struct http_response *h, const char *p, size_t len)
 		return bad(h, "not an HTTP/1.1 response");
 	h->status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
 	h->has_length = h->chunked = false;
+	/* HTTP/1.0 closes unless it says otherwise, and is not asked here */
+	h->closes = p[7] == '0';
 	h->state = HEADER_LINE;
 	return HTTP_MORE;
 }
@@ -141,6 +150,7 @@ head_end(struct http_response *h)
 	}
 	if (!h->has_length) {
 		h->state = BODY_CLOSE;
+		h->closes = true;
 		return HTTP_MORE;
 	}
 	if (h->length > h->body.max)
@@ -185,6 +195,9 @@ header_line(struct http_response *h, const char *p, size_t len)
 		if (!is_name(value, len, "chunked"))
 			return bad(h, "unknown Transfer-Encoding");
 		h->chunked = true;
+	} else if (is_name(p, n, "Connection")) {
+		/* a list that has another word than this may have "close" */
+		h->closes |= !is_name(value, len, "keep-alive");
 	} else if (is_name(p, n, "Server")) {
 		(void)snprintf(h->server, sizeof(h->server), "%.*s",
 		    (int)len, value);
@@ -321,6 +334,7 @@ http_response_feed(struct http_response *h, const char *buf, size_t len,
 		pr = in_body(h) ?
 		    body_bytes(h, buf + at, len - at, &used) :
 		    line_bytes(h, buf + at, len - at, &used);
+	h->closes |= at < len || eom;
 	if (pr != HTTP_MORE || !eom)
 		return pr;
 	if (h->state == BODY_CLOSE) {

@@ -49,6 +49,12 @@ const char *http_response_body(const struct http_response *h, size_t *len);
 /* Has the peer sent anything?  (An empty close means another thing.) */
 bool	http_response_started(const struct http_response *h);
 
+/*
+ * Once it is complete: may the connection be used for another request?  Not
+ * if the peer wants to close it, or has sent more than this response.
+ */
+bool	http_response_keeps(const struct http_response *h);
+
 /* Why the response was refused, in words; NULL if it was not. */
 const char *http_response_error(const struct http_response *h);
 

@@ -66,8 +66,9 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	text_printf(out, "POST /checkv2 HTTP/1.1\r\n"
 	    "Host: %s\r\n"
 	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
-	    "Connection: close\r\n"
-	    "Content-Length: %" PRIu64 "\r\n", rq->host, rq->length);
+	    "Connection: %s\r\n"
+	    "Content-Length: %" PRIu64 "\r\n", rq->host,
+	    rq->keep ? "keep-alive" : "close", rq->length);
 	if (e != NULL) {
 		header(out, left, "Queue-Id", "", e->queue_id, "");
 		header(out, left, "From", "<", e->sender, ">");
@@ -83,6 +84,17 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	if (e != NULL)
 		recipients(out, left, e);
 	text_puts(out, "\r\n");
+	return text_failed(out) ? -1 : 0;
+}
+
+int
+rspamd_ping_head(struct text *out, const char *host)
+{
+	text_printf(out, "GET /ping HTTP/1.1\r\n"
+	    "Host: %s\r\n"
+	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
+	    "Connection: close\r\n"
+	    "\r\n", host);
 	return text_failed(out) ? -1 : 0;
 }
 

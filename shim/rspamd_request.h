@@ -9,6 +9,7 @@
 #ifndef RSPAMD_REQUEST_H_
 #define RSPAMD_REQUEST_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct rspamd_request {
 	const char		*host;		/* of the Host: header */
 	uint64_t		 length;	/* of the message, in bytes */
 	const struct envelope	*envelope;	/* NULL: nothing is known */
+	bool			 keep;		/* the connection is to stay open */
 	const char		*user;		/* instead of the envelope's */
 	const char		*deliver_to;
 	const char		*settings_id;	/* which of rspamd's settings */
@@ -42,6 +44,12 @@ struct rspamd_request_left {
  */
 int	rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	    struct rspamd_request_left *left);
+
+/*
+ * Writes the request for a sign of life from HOST to OUT, which every worker
+ * of rspamd gives.  Returns 0, or -1 where OUT failed.
+ */
+int	rspamd_ping_head(struct text *out, const char *host);
 
 /* What a controller can be asked to do with a message. */
 enum rspamd_learn {

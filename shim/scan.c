@@ -3,49 +3,111 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include <event2/buffer.h>
+#include <event2/event.h>
 
 #include "http_response.h"
 #include "log.h"
 #include "scan.h"
 #include "text.h"
+#include "timer.h"
 
 /* A connection that is lost over a smaller message has another reason than
    rspamd's own limit, which nobody sets so low. */
 #define HINT_LEAST	65536
+
+/* A message that a rspamd has taken and failed over is sent only so many
+   times more: it could be its fault. */
+#define RESENDS_MAX	1
 
 struct scan {
 	struct event_base *base;
 	struct scan_job	 job;
 	scan_cb		*cb;
 	void		*arg;
-	struct exchange	*exchange;	/* NULL once it is over */
+	struct exchange	*exchange;	/* NULL unless one is under way */
 	struct exchange_times times;
-	struct backend	*backend;
-	size_t		 tries;
-	bool		 resent;	/* after a rspamd had the message and failed */
+	int		 member;	/* of the pool, asked now; or -1 */
+	struct backend	*backend;	/* asked now or last; or NULL */
+	bool		*tried;		/* of each of the pool: failed */
+	unsigned int	 resends;
+	struct pool_waiter waiter;
+	struct event	*patience;	/* the deadline of waiting */
+	bool		 waits;
+	double		 queued;	/* seconds, before */
+	struct timespec	 since;		/* and from then on, if it waits */
+	char		 waited[80];	/* why it does not wait, for people */
+	enum failure	 last_failure;	/* of the rspamd asked last */
+	char		 last_reason[200];
 	struct rspamd_request_left left;
 	struct verdict	*verdict;
 	char		 scanner[64];
 	struct outcome	 outcome;
 };
 
-/* The outcome is there: tells the owner, who may free S. */
+static int ask(struct scan *);
+
+/* The rspamd that was asked is through with this message. */
 static void
-finish(struct scan *s)
+give_back(struct scan *s, enum pool_result result, const char *why)
 {
+	int i = s->member;
+
 	s->times = scan_times(s);
 	exchange_free(s->exchange);
 	s->exchange = NULL;
-	s->cb(s, s->arg);
+	s->member = -1;
+	if (i != -1)
+		pool_done(s->job.pool, (size_t)i, result, why);
 }
 
 static void
 fail(struct scan *s, enum failure f, const char *why)
 {
 	outcome_failed(&s->outcome, f, why);
-	finish(s);
+	s->cb(s, s->arg);
+}
+
+/* What a failed exchange says of the rspamd it was with. */
+static enum pool_result
+blame(enum failure f, bool connected)
+{
+	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL)
+		return POOL_UNKNOWN;
+	return connected ? POOL_ILL : POOL_ABSENT;
+}
+
+/*
+ * The rspamd that was asked has not scanned the message, which is still here:
+ * another may.  Those that were never connected to do no harm.
+ */
+static void
+ask_another(struct scan *s, enum failure f, const char *why)
+{
+	bool connected = exchange_connected(s->exchange);
+
+	s->tried[s->member] = true;
+	s->last_failure = f;
+	(void)snprintf(s->last_reason, sizeof(s->last_reason), "%s%s", why,
+	    f == FAILURE_UNREACHABLE && connected &&
+	    evbuffer_get_length(s->job.body) >= HINT_LEAST ?
+	    " (as rspamd does above its max_message)" : "");
+	give_back(s, blame(f, connected), why);
+	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL ||
+	    (connected && s->resends++ == RESENDS_MAX))
+		fail(s, f, s->last_reason);
+	else if (ask(s) == -1)
+		fail(s, FAILURE_INTERNAL, "out of memory");
+}
+
+/* Is it the request's fault that rspamd answers with STATUS, not rspamd's? */
+static bool
+blames_request(int status)
+{
+	return status >= 400 && status < 500 && status != 403 && status != 404;
 }
 
 /* rspamd has answered with an HTTP response. */
@@ -62,66 +124,41 @@ judge(struct scan *s)
 	body = http_response_body(h, &len);
 	(void)snprintf(s->scanner, sizeof(s->scanner), "%s",
 	    http_response_server(h));
-	if (status != 200) {
-		told = verdict_error(body, len, error, sizeof(error));
+	if (status == 200)
+		s->verdict = verdict_parse(body, len, error, sizeof(error));
+	if (s->verdict != NULL) {
+		outcome_verdict(&s->outcome, s->verdict,
+		    &s->job.listen->policy);
+		give_back(s, POOL_WELL, "");
+		s->cb(s, s->arg);
+		return;
+	}
+	if (status == 200)
+		(void)snprintf(why, sizeof(why), "%s: %s", name, error);
+	told = verdict_error(body, len, error, sizeof(error));
+	if (status != 200)
 		(void)snprintf(why, sizeof(why), "%s: HTTP status %d%s%s", name,
 		    status, told ? ": " : "", told ? error : "");
+	if (blames_request(status)) {
+		give_back(s, POOL_WELL, "");
 		fail(s, FAILURE_RSPAMD, why);
-		return;
-	}
-	s->verdict = verdict_parse(body, len, error, sizeof(error));
-	if (s->verdict == NULL) {
-		told = verdict_error(body, len, error, sizeof(error));
-		(void)snprintf(why, sizeof(why), "%s: %s", name, error);
-		fail(s, told ? FAILURE_RSPAMD : FAILURE_UNREADABLE, why);
-		return;
-	}
-	outcome_verdict(&s->outcome, s->verdict, &s->job.listen->policy);
-	finish(s);
+	} else
+		ask_another(s, status != 200 || told ? FAILURE_RSPAMD :
+		    FAILURE_UNREADABLE, why);
 }
-
-/*
- * May another rspamd have the message, which is still here?  Those that
- * cannot be reached do no harm; but a message that one has taken and failed
- * over is offered once more only: it could be its fault.
- */
-static bool
-may_try_another(struct scan *s, enum failure f)
-{
-	if (s->tries >= backends_count(s->job.backends) || s->resent)
-		return false;
-	s->resent = exchange_connected(s->exchange);
-	return f == FAILURE_UNREACHABLE ||
-	    (f == FAILURE_TIMEOUT && !s->resent);
-}
-
-static int ask(struct scan *);
 
 static void
 on_exchange(struct exchange *x, void *arg)
 {
-	struct scan *s = arg;
-	enum failure f = exchange_failure(x);
-	char why[sizeof(s->outcome.reason)];
+	char why[200];
 
-	if (f == FAILURE_NONE) {
-		judge(s);
+	if (exchange_failure(x) == FAILURE_NONE) {
+		judge(arg);
 		return;
 	}
-	if (!may_try_another(s, f)) {
-		(void)snprintf(why, sizeof(why), "%s%s", exchange_reason(x),
-		    f == FAILURE_UNREACHABLE && exchange_connected(x) &&
-		    evbuffer_get_length(s->job.body) >= HINT_LEAST ?
-		    " (as rspamd does above its max_message)" : "");
-		fail(s, f, why);
-		return;
-	}
-	log_msg(LOG_WARNING, "client=%s %s; trying the next backend",
-	    s->job.peer, exchange_reason(x));
-	exchange_free(x);
-	s->exchange = NULL;
-	if (ask(s) == -1)
-		fail(s, FAILURE_INTERNAL, "out of memory");
+	/* it is gone before the text is needed last */
+	(void)snprintf(why, sizeof(why), "%s", exchange_reason(x));
+	ask_another(arg, exchange_failure(x), why);
 }
 
 /* Which name SPAMC's User: header is, if any. */
@@ -145,25 +182,164 @@ set_user(const struct scan_job *job, struct rspamd_request *rq)
 		rq->user = l->unnamed_user;
 }
 
-/* Sends the message to the next backend.  Returns 0, or -1 without memory. */
+/* Sends the message to the I-th of the pool.  Returns 0, or -1 without memory. */
 static int
-ask(struct scan *s)
+send_to(struct scan *s, int i)
 {
 	const struct scan_job *job = &s->job;
 	struct rspamd_request rq = { .envelope = job->envelope,
 	    .length = evbuffer_get_length(job->body) };
 	struct text head;
 
-	s->backend = backends_get(job->backends,
-	    (job->first + s->tries++) % backends_count(job->backends));
+	if (s->last_failure != FAILURE_NONE)
+		log_msg(LOG_WARNING, "client=%s %s; trying %s", job->peer,
+		    s->last_reason, backend_name(pool_backend(job->pool,
+		    (size_t)i)));
+	s->member = i;
+	s->backend = pool_backend(job->pool, (size_t)i);
 	rq.host = backend_host(s->backend);
+	rq.keep = backend_idle(s->backend) != NULL;
 	set_user(job, &rq);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
 	if (rspamd_request_head(&head, &rq, &s->left) == 0)
 		s->exchange = exchange_new(s->base, s->backend,
 		    &job->conf->timeout, &head, job->body, on_exchange, s);
 	text_free(&head);
-	return s->exchange != NULL ? 0 : -1;
+	if (s->exchange != NULL)
+		return 0;
+	give_back(s, POOL_UNKNOWN, "");
+	return -1;
+}
+
+double
+scan_queued(const struct scan *s)
+{
+	struct timespec t;
+
+	if (!s->waits)
+		return s->queued;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return s->queued + (double)(t.tv_sec - s->since.tv_sec) +
+	    (double)(t.tv_nsec - s->since.tv_nsec) / 1e9;
+}
+
+/* There is none for this message, and it does not wait (any longer). */
+static void
+refuse(struct scan *s, enum pool_lack lack)
+{
+	char why[200];
+
+	if (lack == POOL_BUSY) {
+		(void)snprintf(why, sizeof(why), "every rspamd that is up has "
+		    "as many messages as max_requests allows; %s", s->waited);
+		fail(s, FAILURE_OVERLOAD, why);
+	} else if (s->last_failure != FAILURE_NONE)
+		fail(s, s->last_failure, s->last_reason);
+	else {
+		(void)snprintf(why, sizeof(why), "no rspamd is up; %s; %.100s",
+		    s->waited, pool_fault(s->job.pool, 0));
+		fail(s, FAILURE_UNREACHABLE, why);
+	}
+}
+
+/* Waits no longer. */
+static void
+stop_waiting(struct scan *s)
+{
+	s->queued = scan_queued(s);
+	s->waits = false;
+	pool_unwait(s->job.pool, &s->waiter);
+}
+
+static void
+on_patience(evutil_socket_t fd, short what, void *arg)
+{
+	struct scan *s = arg;
+	enum pool_lack lack;
+	int i;
+
+	(void)fd;
+	(void)what;
+	stop_waiting(s);
+	/* once more, should we have been slow to look */
+	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1) {
+		if (send_to(s, i) == -1)
+			fail(s, FAILURE_INTERNAL, "out of memory");
+		return;
+	}
+	refuse(s, lack);
+}
+
+static void
+on_wake(void *arg)
+{
+	struct scan *s = arg;
+
+	stop_waiting(s);
+	if (ask(s) == -1)
+		fail(s, FAILURE_INTERNAL, "out of memory");
+}
+
+/*
+ * Waits for a rspamd to be up and to have room, up to timeout_queue in all:
+ * one that restarts is missed by nobody that way.
+ */
+static bool
+wait_for_one(struct scan *s)
+{
+	const struct conf *conf = s->job.conf;
+	double left = conf->timeout.queue - s->queued;
+
+	(void)snprintf(s->waited, sizeof(s->waited), "timeout_queue = %g s is "
+	    "over", conf->timeout.queue);
+	if (left < 0.001)
+		return false;
+	if (!pool_wait(s->job.pool, &s->waiter)) {
+		(void)snprintf(s->waited, sizeof(s->waited), "max_queue = %zu "
+		    "messages wait already", conf->max_queue);
+		return false;
+	}
+	s->waits = true;
+	(void)clock_gettime(CLOCK_MONOTONIC, &s->since);
+	timer_arm(s->patience, left);
+	return true;
+}
+
+/*
+ * All have failed.  If none had the message, they may come back; if one was
+ * lost with it, as one that is restarted is, it may have it once more.
+ */
+static bool
+may_begin_again(const struct scan *s)
+{
+	return s->resends == 0 || s->last_failure == FAILURE_UNREACHABLE;
+}
+
+/*
+ * Sends the message to a rspamd, waits for one, or fails: later, from the
+ * event loop, which the timer's callback is.  Returns -1 without memory.
+ */
+static int
+ask(struct scan *s)
+{
+	enum pool_lack lack;
+	int i;
+
+	(void)event_del(s->patience);
+	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
+		return send_to(s, i);
+	if (lack != POOL_BUSY && may_begin_again(s)) {
+		memset(s->tried, 0, pool_count(s->job.pool) *
+		    sizeof(*s->tried));
+		if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
+			return send_to(s, i);
+	} else if (lack != POOL_BUSY) {
+		timer_arm(s->patience, 0.0);
+		return 0;
+	}
+	if (!wait_for_one(s))
+		timer_arm(s->patience, 0.0);
+	return 0;
 }
 
 struct scan *
@@ -178,7 +354,13 @@ scan_new(struct event_base *base, const struct scan_job *job, scan_cb *cb,
 	s->job = *job;
 	s->cb = cb;
 	s->arg = arg;
-	if (ask(s) == 0)
+	s->member = -1;
+	s->tried = calloc(pool_count(job->pool), sizeof(*s->tried));
+	s->patience = event_new(base, -1, EV_TIMEOUT, on_patience, s);
+	s->waiter.cb = on_wake;
+	s->waiter.arg = s;
+	s->waiter.tried = s->tried;
+	if (s->tried != NULL && s->patience != NULL && ask(s) == 0)
 		return s;
 	scan_free(s);
 	return NULL;
@@ -189,8 +371,12 @@ scan_free(struct scan *s)
 {
 	if (s == NULL)
 		return;
-	exchange_free(s->exchange);
+	pool_unwait(s->job.pool, &s->waiter);
+	give_back(s, POOL_UNKNOWN, "");
 	verdict_free(s->verdict);
+	if (s->patience != NULL)
+		event_free(s->patience);
+	free(s->tried);
 	free(s);
 }
 
@@ -215,7 +401,7 @@ scan_scanner(const struct scan *s)
 const char *
 scan_backend(const struct scan *s)
 {
-	return backend_name(s->backend);
+	return s->backend != NULL ? backend_name(s->backend) : NULL;
 }
 
 struct rspamd_request_left

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * scan: a message's way to its verdict, over one rspamd or, where that
- * cannot be had, the next.
+ * scan: a message's way to its verdict, over the rspamd that the pool has
+ * for it or, where that cannot be had, the next.
  */
 #ifndef SCAN_H_
 #define SCAN_H_
 
-#include "backend.h"
 #include "conf.h"
 #include "envelope.h"
 #include "exchange.h"
 #include "outcome.h"
+#include "pool.h"
 #include "rspamd_request.h"
 #include "spamd_request.h"
 #include "verdict.h"
@@ -26,8 +26,7 @@ typedef void scan_cb(struct scan *s, void *arg);
 struct scan_job {
 	const struct conf	*conf;
 	const struct conf_listen *listen;
-	struct backends		*backends;
-	size_t			 first;		/* the backend to begin with */
+	struct pool		*pool;
 	const struct spamd_request *request;
 	const struct envelope	*envelope;	/* NULL: nothing is known */
 	struct evbuffer		*body;
@@ -50,9 +49,11 @@ const struct verdict *scan_verdict(const struct scan *s);
 /* rspamd's name and version, as it says; NULL if it does not. */
 const char *scan_scanner(const struct scan *s);
 
-/* The backend that is, or was last, asked; what it was not told. */
+/* The backend that is, or was last, asked, NULL if none was; what it was not
+   told; how long the message waited for one, in seconds. */
 const char *scan_backend(const struct scan *s);
 struct rspamd_request_left scan_left(const struct scan *s);
+double	scan_queued(const struct scan *s);
 
 /* Seconds in each phase with that backend, so far. */
 struct exchange_times scan_times(const struct scan *s);

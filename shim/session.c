@@ -103,6 +103,7 @@ note_scan(struct session *s)
 
 	s->account.backend = scan_backend(s->scan);
 	s->account.left = scan_left(s->scan);
+	s->account.times.queued = scan_queued(s->scan);
 	s->account.times.connect = t.connect;
 	s->account.times.send = t.send;
 	s->account.times.wait = t.wait;
@@ -310,7 +311,7 @@ start_scan(struct session *s)
 {
 	struct session_env *env = s->env;
 	struct scan_job job = { .conf = env->conf, .listen = s->listen,
-	    .backends = env->backends, .first = env->next_backend++,
+	    .pool = env->pool,
 	    .request = s->request, .envelope = s->envelope,
 	    .body = message_body(s->message), .peer = s->peer };
 
@@ -588,7 +589,8 @@ expired(struct session *s, const char *key, double t)
 	case STATE_SCAN:
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, waiting "
 		    "for %s", key, t, s->tell != NULL ? tell_backend(s->tell) :
-		    scan_backend(s->scan));
+		    scan_backend(s->scan) != NULL ? scan_backend(s->scan) :
+		    "a rspamd to be up");
 		break;
 	case STATE_REPLY:
 		(void)snprintf(s->late, sizeof(s->late), "%s = %g s is over: "

@@ -18,6 +18,7 @@
 #include "metrics.h"
 
 struct event_base;
+struct pool;
 struct session;
 
 LIST_HEAD(session_list, session);
@@ -27,10 +28,10 @@ struct session_env {
 	struct event_base	*base;
 	const struct conf	*conf;
 	struct backends		*backends;
+	struct pool		*pool;		/* of them */
 	struct backends		*controllers;	/* for TELL; may be none */
 	struct metrics		*metrics;
 	size_t			 slot;		/* of the metrics: this worker's */
-	size_t			 next_backend;	/* in turn */
 	struct session_list	 sessions;
 	/* called when one has ended */
 	void			(*ended)(void *arg);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ struct stream {
 	SSL		*ssl;
 	int		 fd;
 	size_t		 read_size;
+	size_t		 allowed;	/* so much more may be read */
 	unsigned int	 busy;		/* callbacks on the stack */
 	bool		 connecting, handshaking;
 	bool		 readable;	/* the kernel may have more for us */
@@ -64,6 +66,7 @@ stream_new(struct event_base *base, int fd, stream_cb *cb, void *arg)
 	s->cb = cb;
 	s->arg = arg;
 	s->read_size = READ_FIRST;
+	s->allowed = SIZE_MAX;
 	s->in = evbuffer_new();
 	s->out = evbuffer_new();
 	/* edge-triggered: a half-closed socket would be ready for ever */
@@ -103,6 +106,22 @@ stream_free(struct stream *s)
 	(void)close(s->fd);
 	if (s->busy == 0)
 		destroy(s);
+}
+
+void
+stream_hand_over(struct stream *s, stream_cb *cb, void *arg)
+{
+	s->cb = cb;
+	s->arg = arg;
+}
+
+void
+stream_allow(struct stream *s, size_t n)
+{
+	s->allowed = n;
+	/* what came meanwhile does not come as an event again */
+	if (n > 0 && s->readable && !s->eof && !s->gone)
+		event_active(s->ev_read, EV_READ, 0);
 }
 
 void
@@ -267,22 +286,30 @@ static ssize_t
 read_once(struct stream *s)
 {
 	struct evbuffer_iovec v[2];
-	size_t left, space = 0;
+	size_t left, space = 0, size = s->probing ? READ_PROBE : s->read_size;
 	ssize_t n;
 	int nv, i;
 
-	nv = evbuffer_reserve_space(s->in, (ev_ssize_t)(s->probing ?
-	    READ_PROBE : s->read_size), v, s->ssl != NULL ? 1 : 2);
+	if (size > s->allowed)
+		size = s->allowed;
+	nv = evbuffer_reserve_space(s->in, (ev_ssize_t)size, v,
+	    s->ssl != NULL ? 1 : 2);
 	if (nv < 1) {
 		fail(s, "out of memory");
 		return -1;
 	}
-	for (i = 0; i < nv; i++)
+	for (i = 0; i < nv; i++) {
+		/* there may be more room than was asked for */
+		if (v[i].iov_len > s->allowed - space)
+			v[i].iov_len = s->allowed - space;
 		space += v[i].iov_len;
+	}
 	n = s->ssl != NULL ? read_tls(s, v) : read_plain(s, v, nv);
 	if (n <= 0)
 		return n;
 	s->received += (uint64_t)n;
+	if (s->allowed != SIZE_MAX)
+		s->allowed -= (size_t)n;
 	if ((size_t)n == space && s->read_size < READ_LARGEST)
 		s->read_size = s->read_size * 2 < READ_LARGEST ?
 		    s->read_size * 2 : READ_LARGEST;
@@ -319,10 +346,10 @@ pump(struct stream *s)
 	ssize_t n = 0;
 
 	s->probing = false;
-	while (s->readable && !s->eof && got < READ_BUDGET &&
+	while (s->readable && !s->eof && got < READ_BUDGET && s->allowed > 0 &&
 	    (n = read_once(s)) > 0)
 		got += (size_t)n;
-	if (got >= READ_BUDGET && s->readable)
+	if (got >= READ_BUDGET && s->readable && s->allowed > 0)
 		event_active(s->ev_read, EV_READ, 0);
 	if (got > 0 && !tell(s, STREAM_READ))
 		return;

@@ -38,6 +38,15 @@ typedef void stream_cb(struct stream *s, enum stream_event ev, void *arg);
 struct stream *stream_new(struct event_base *base, int fd, stream_cb *cb,
 	    void *arg);
 
+/* From now on S tells CB, which is not called from here. */
+void	stream_hand_over(struct stream *s, stream_cb *cb, void *arg);
+
+/*
+ * S may read N bytes more, SIZE_MAX for any number, which is so at first; it
+ * stops where it has read them.  The end of the stream is seen behind them.
+ */
+void	stream_allow(struct stream *s, size_t n);
+
 /* Starts reading.  CONNECTING: connect() is in progress, wait for its end. */
 int	stream_start(struct stream *s, bool connecting);
 

@@ -18,6 +18,7 @@
 
 #include "backend.h"
 #include "log.h"
+#include "pool.h"
 #include "privilege.h"
 #include "session.h"
 #include "timer.h"
@@ -346,14 +347,15 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	w.env.slot = i;
 	w.env.ended = on_ended;
 	w.env.arg = &w;
-	/* workers begin with different backends */
-	w.env.next_backend = i;
 	LIST_INIT(&w.env.sessions);
 	/* reads resolv.conf and hosts, which a chroot need not have */
 	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
 	w.env.controllers = backends_new(w.base, conf->controller,
 	    conf->ncontroller);
-	if (w.env.backends == NULL || w.env.controllers == NULL ||
+	/* workers begin with different ones */
+	if (w.env.backends != NULL)
+		w.env.pool = pool_new(w.base, conf, w.env.backends, i);
+	if (w.env.pool == NULL || w.env.controllers == NULL ||
 	    privilege_drop(conf) == -1)
 		goto done;
 	/* without its supervisor nobody would stop it; not before setuid(),
@@ -370,6 +372,7 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	(void)sessions_abort(&w.env);
 done:
 	free_events(&w);
+	pool_free(w.env.pool);
 	backends_free(w.env.backends);
 	backends_free(w.env.controllers);
 	if (w.base != NULL)

@@ -98,7 +98,7 @@ class Plain(Backend):
 		for _ in range(4):
 			self.assertEqual(talk(shim.port, CHECK), GOOD)
 		self.assertEqual([r.body for r in self.fake.requests], [MAIL] * 4)
-		self.assertIn("Connection refused; trying the next backend", shim.log())
+		self.assertIn(f"Connection refused; trying 127.0.0.1:{self.fake.port}", shim.log())
 
 	def test_in_turn(self):
 		other = FakeRspamd()

@@ -62,6 +62,8 @@ class FakeRspamd:
 		self.gone = 0
 		self.connections = 0
 		self.half_closed = 0		# clients that shut their side before the answer
+		self.alive = True		# answer /ping, of which no record is kept
+		self.pings = 0
 		self._lock = threading.Lock()
 		self._behaviour = None
 		self._listeners = [socket.create_server(("127.0.0.1", 0), backlog=256)]
@@ -159,6 +161,11 @@ class FakeRspamd:
 					with self._lock:
 						self.gone += 1
 					return
+				if request.line.startswith("GET /ping "):
+					self.pings += 1
+					if self.alive:
+						sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\npong\r\n")
+					return
 				with self._lock:
 					self.requests.append(request)
 				if select.select([sock], [], [], 0)[0] and not sock.recv(1, socket.MSG_PEEK):
@@ -180,7 +187,7 @@ class FakeRspamd:
 		head, body = data.split(b"\r\n\r\n", 1)
 		request = Request(head, None)
 		parts, have = [body], len(body)
-		length = int(request.get("Content-Length"))
+		length = int(request.get("Content-Length") or 0)
 		while have < length:
 			more = sock.recv(1 << 20)
 			if not more:

@@ -47,10 +47,16 @@ def _unquote(value):
 	return re.sub(r"\\(x[0-9a-fA-F]{2}|.)", one, value[1:-1])
 
 
+# Unless a test says otherwise, a rspamd's faults are its own alone: it is asked
+# again each time, and nobody waits for long.
+PATIENT = {"breaker_failures": "1000000", "timeout_queue": "0.2"}
+
+
 class Shim(process.Party):
 	"""rspamd-shim on a free port and a unix socket.
 
-	backend: URL.  config: text of a configuration file.  arguments: more
+	backend: URL.  config: text of a configuration file, to which the keys of
+	PATIENT are added that it does not have.  arguments: more
 	of the command line.  listen: addresses instead of the usual two (port
 	and unix tell those).  root: keep root's rights, if the tests have them.
 	"""
@@ -60,12 +66,10 @@ class Shim(process.Party):
 		self.port = process.free_port()
 		self.address = f"127.0.0.1:{self.port}"
 		self.unix = self.dir / "shim.sock"
-		self.config = None
 		self.command = [*shlex.split(os.environ.get("SHIM_WRAPPER", "")), str(process.reachable(binary()))]
-		if config is not None:
-			self.config = self.dir / "rspamd-shim.conf"
-			self.write_config(config)
-			self.command += ["-c", str(self.config)]
+		self.config = self.dir / "rspamd-shim.conf"
+		self.write_config(config or "")
+		self.command += ["-c", str(self.config)]
 		for address in [self.address, f"unix:{self.unix}"] if listen is None else listen:
 			self.command += ["-l", address]
 		if backend:
@@ -75,7 +79,8 @@ class Shim(process.Party):
 
 	def write_config(self, text):
 		"""Replace the configuration file; SIGHUP makes the shim read it."""
-		self.config.write_text(text)
+		more = [f"{key} = {value}" for key, value in PATIENT.items() if key not in text]
+		self.config.write_text("\n".join([text.rstrip("\n"), *more, ""]))
 
 	def spamd_address(self, variant=False, unix=False):
 		"""What to write into Exim's spamd_address."""

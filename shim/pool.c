@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "exchange.h"
+#include "log.h"
+#include "pool.h"
+#include "rspamd_request.h"
+#include "timer.h"
+
+/* A rspamd that is down is asked after so many seconds, then ever later. */
+#define RETRY_FIRST	0.25
+
+struct member {
+	struct pool	*pool;
+	const struct conf_backend *conf;
+	struct backend	*backend;
+	struct breaker	 breaker;
+	size_t		 active;	/* messages it has */
+	struct event	*timer;		/* of the next ping */
+	struct exchange	*ping;		/* the one under way, or NULL */
+	double		 heard;		/* when it answered last */
+	char		 fault[200];	/* the last */
+};
+
+TAILQ_HEAD(waiters, pool_waiter);
+
+struct pool {
+	struct event_base *base;
+	const struct conf *conf;
+	struct breaker_rules rules;
+	struct conf_timeouts ping_timeout;
+	struct member	*list;
+	size_t		 n;
+	size_t		 turn;		/* who is first among equals */
+	struct waiters	 waiters;
+	size_t		 nwaiting;
+	struct event	*wake;
+};
+
+static double
+now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void
+arm(struct member *m)
+{
+	double t = m->breaker.state == BREAKER_OPEN ?
+	    breaker_retry(&m->breaker) : m->pool->conf->health_interval;
+
+	timer_arm(m->timer, t);
+}
+
+/* M has just gone down. */
+static void
+say_down(struct member *m)
+{
+	log_msg(LOG_ERR, "rspamd at %s is down: %s; it is asked for a sign of "
+	    "life every %g to %g s", backend_name(m->backend), m->fault,
+	    RETRY_FIRST, m->pool->rules.retry_most);
+}
+
+static void
+say_up(const struct member *m, double t)
+{
+	log_msg(LOG_NOTICE, "rspamd at %s is up again after %.1f s",
+	    backend_name(m->backend), t - m->breaker.opened);
+}
+
+/* Those who wait may have a chance now; they hear of it from the event loop,
+   not from within whatever told us. */
+static void
+wake_up(struct pool *p)
+{
+	if (p->nwaiting > 0)
+		event_active(p->wake, EV_TIMEOUT, 0);
+}
+
+/* M has answered well, to a message or, for PING, to that. */
+static void
+went_well(struct member *m, bool ping)
+{
+	double t = now();
+
+	m->heard = t;
+	if (ping ? breaker_probed(&m->breaker, &m->pool->rules, true, t) :
+	    breaker_success(&m->breaker, t)) {
+		if (!ping)
+			say_up(m, t);
+		arm(m);
+	}
+	wake_up(m->pool);
+}
+
+/* M has not; SURE: nobody is there. */
+static void
+went_ill(struct member *m, bool ping, bool sure, const char *why)
+{
+	const struct breaker_rules *rules = &m->pool->rules;
+
+	(void)snprintf(m->fault, sizeof(m->fault), "%s", why);
+	if (ping ? breaker_probed(&m->breaker, rules, false, now()) :
+	    breaker_failure(&m->breaker, rules, sure, now()))
+		say_down(m);
+	if (ping || m->breaker.state == BREAKER_OPEN)
+		arm(m);
+	/* not that it helps; but who waits for it is to look elsewhere */
+	wake_up(m->pool);
+}
+
+static void
+on_ping(struct exchange *x, void *arg)
+{
+	struct member *m = arg;
+	char why[sizeof(m->fault)];
+	int status;
+
+	status = exchange_failure(x) == FAILURE_NONE ?
+	    http_response_status(exchange_response(x)) : 0;
+	(void)snprintf(why, sizeof(why), "%s", exchange_reason(x));
+	if (status != 0)
+		(void)snprintf(why, sizeof(why), "%s: HTTP status %d to /ping",
+		    backend_name(m->backend), status);
+	m->ping = NULL;
+	/* whoever answers can be asked: a proxy may not know this path */
+	if (status != 0 && status < 500)
+		went_well(m, true);
+	else if (exchange_failure(x) != FAILURE_OVERLOAD)
+		went_ill(m, true, false, why);
+	exchange_free(x);
+	arm(m);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct member *m = arg;
+	struct text head;
+
+	(void)fd;
+	(void)what;
+	/* one that serves mail has shown that it is there */
+	if (m->ping != NULL || (m->breaker.state != BREAKER_OPEN &&
+	    now() - m->heard < m->pool->conf->health_interval)) {
+		arm(m);
+		return;
+	}
+	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
+	if (rspamd_ping_head(&head, backend_host(m->backend)) == 0)
+		m->ping = exchange_new(m->pool->base, m->backend,
+		    &m->pool->ping_timeout, &head, NULL, on_ping, m);
+	text_free(&head);
+	if (m->ping == NULL)
+		arm(m);
+}
+
+static bool
+has_room(const struct member *m)
+{
+	return m->conf->max_requests == 0 || m->active < m->conf->max_requests;
+}
+
+/* The load that one message more would mean for M, for its weight. */
+static double
+load(const struct member *m, double t)
+{
+	return (double)(m->active + 1) / ((double)m->conf->weight *
+	    breaker_share(&m->breaker, &m->pool->rules, t));
+}
+
+static bool
+is_better(const struct member *a, const struct member *b, double t)
+{
+	if (b == NULL || a->conf->priority != b->conf->priority)
+		return b == NULL || a->conf->priority < b->conf->priority;
+	return load(a, t) < load(b, t);
+}
+
+/* The member to take, or NULL and why. */
+static struct member *
+choose(struct pool *p, const bool *tried, enum pool_lack *lack)
+{
+	struct member *m, *best = NULL;
+	double t = p->n > 1 ? now() : 0.0;
+	size_t i, k;
+
+	*lack = POOL_DOWN;
+	for (k = 0; k < p->n; k++) {
+		i = (p->turn + k) % p->n;
+		m = &p->list[i];
+		if (m->breaker.state == BREAKER_OPEN)
+			continue;
+		if (tried != NULL && tried[i]) {
+			if (*lack == POOL_DOWN)
+				*lack = POOL_TRIED;
+			continue;
+		}
+		*lack = POOL_BUSY;
+		if (breaker_allows(&m->breaker) && has_room(m) &&
+		    is_better(m, best, t))
+			best = m;
+	}
+	return best;
+}
+
+int
+pool_take(struct pool *p, const bool *tried, enum pool_lack *lack)
+{
+	struct member *m;
+
+	if ((m = choose(p, tried, lack)) == NULL)
+		return -1;
+	p->turn++;
+	m->active++;
+	breaker_begin(&m->breaker);
+	return (int)(m - p->list);
+}
+
+void
+pool_done(struct pool *p, size_t i, enum pool_result result, const char *why)
+{
+	struct member *m = &p->list[i];
+
+	m->active--;
+	switch (result) {
+	case POOL_WELL:
+		went_well(m, false);
+		break;
+	case POOL_ILL:
+	case POOL_ABSENT:
+		went_ill(m, false, result == POOL_ABSENT, why);
+		break;
+	case POOL_UNKNOWN:
+		breaker_forget(&m->breaker);
+		wake_up(p);
+		break;
+	}
+}
+
+/* Those who came first are first, unless they want another rspamd than the
+   one that there is. */
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct pool *p = arg;
+	struct pool_waiter *w, *next;
+	enum pool_lack lack;
+
+	(void)fd;
+	(void)what;
+	for (w = TAILQ_FIRST(&p->waiters); w != NULL &&
+	    choose(p, NULL, &lack) != NULL; w = next) {
+		/* its callback may end it, but no other */
+		next = TAILQ_NEXT(w, entry);
+		if (choose(p, w->tried, &lack) == NULL)
+			continue;
+		pool_unwait(p, w);
+		w->cb(w->arg);
+	}
+}
+
+bool
+pool_wait(struct pool *p, struct pool_waiter *w)
+{
+	if (p->nwaiting >= p->conf->max_queue)
+		return false;
+	TAILQ_INSERT_TAIL(&p->waiters, w, entry);
+	w->waiting = true;
+	p->nwaiting++;
+	return true;
+}
+
+void
+pool_unwait(struct pool *p, struct pool_waiter *w)
+{
+	if (!w->waiting)
+		return;
+	TAILQ_REMOVE(&p->waiters, w, entry);
+	w->waiting = false;
+	p->nwaiting--;
+}
+
+size_t
+pool_waiting(const struct pool *p)
+{
+	return p->nwaiting;
+}
+
+size_t
+pool_count(const struct pool *p)
+{
+	return p->n;
+}
+
+struct backend *
+pool_backend(struct pool *p, size_t i)
+{
+	return p->list[i].backend;
+}
+
+enum breaker_state
+pool_state(const struct pool *p, size_t i)
+{
+	return p->list[i].breaker.state;
+}
+
+size_t
+pool_active(const struct pool *p, size_t i)
+{
+	return p->list[i].active;
+}
+
+const char *
+pool_fault(const struct pool *p, size_t i)
+{
+	return p->list[i].fault;
+}
+
+static bool
+init(struct member *m, struct pool *p, struct backends *bs, size_t i)
+{
+	m->pool = p;
+	m->conf = &p->conf->backend[i];
+	m->backend = backends_get(bs, i);
+	breaker_init(&m->breaker);
+	m->timer = event_new(p->base, -1, EV_TIMEOUT, on_timer, m);
+	if (m->timer == NULL)
+		return false;
+	arm(m);
+	return true;
+}
+
+struct pool *
+pool_new(struct event_base *base, const struct conf *conf,
+    struct backends *bs, size_t turn)
+{
+	struct pool *p;
+	size_t i;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		return NULL;
+	p->base = base;
+	p->conf = conf;
+	p->turn = turn;
+	p->rules.failures = conf->breaker_failures;
+	p->rules.retry_first = RETRY_FIRST;
+	p->rules.retry_most = conf->health_interval;
+	p->rules.slow_start = conf->slow_start;
+	/* a sign of life takes no longer than a connection */
+	p->ping_timeout = conf->timeout;
+	p->ping_timeout.wait = p->ping_timeout.receive = conf->timeout.connect;
+	TAILQ_INIT(&p->waiters);
+	p->wake = event_new(base, -1, EV_TIMEOUT, on_wake, p);
+	p->list = calloc(backends_count(bs), sizeof(*p->list));
+	if (p->wake == NULL || p->list == NULL) {
+		pool_free(p);
+		return NULL;
+	}
+	for (i = 0; i < backends_count(bs); i++) {
+		p->n++;
+		if (!init(&p->list[i], p, bs, i)) {
+			pool_free(p);
+			return NULL;
+		}
+	}
+	return p;
+}
+
+void
+pool_free(struct pool *p)
+{
+	size_t i;
+
+	if (p == NULL)
+		return;
+	for (i = 0; i < p->n; i++) {
+		exchange_free(p->list[i].ping);
+		if (p->list[i].timer != NULL)
+			event_free(p->list[i].timer);
+	}
+	if (p->wake != NULL)
+		event_free(p->wake);
+	free(p->list);
+	free(p);
+}
