@@ -29,8 +29,8 @@ def take_off(result, data):
 	assert eol == b"\r\n" or b"\r" not in added[0], "other line ends than the message's"
 	rest = result[added.end():]
 	if data[len(from_line):len(from_line) + 1] in (b" ", b"\t"):
-		# It must not continue our last line.
-		rest = rest.removeprefix(eol)
+		assert rest.startswith(eol), "the first line continues our last one"
+		rest = rest[len(eol):]
 	return from_line + rest
 
 
@@ -145,6 +145,7 @@ class Edited(Base):
 				head = corpus.without_from_line(result)
 				head = head[:len(head) - len(data) + start]
 				self.assertEqual(head.replace(b"\r\n", b"\n").count(b"\nSubject: another one\n"), 1)
+				self.assertEqual(len(re.findall(rb"(?i)\nsubject[ \t]*:", head)), 1)
 				old = FIELD.findall(corpus.without_from_line(data[:start]))
 				if b"".join(old) != corpus.without_from_line(data[:start]):
 					continue	# a head with lines that are none
