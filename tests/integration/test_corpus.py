@@ -14,7 +14,7 @@ FOREIGN = re.compile(rb"(?i)(?:\A|\n)x-spam[-:]")
 REPLY = re.compile(rb"SPAMD/1\.1 0 EX_OK\r\nContent-length: (\d+)\r\nSpam: (True|False|Yes) ; (-?\d+\.\d / -?\d+\.\d)\r\n\r\n")
 # Behind this begins what `spamc --headers' takes for the body.
 SPAMC_BODY = re.compile(rb"\r\n\r\n|\n\n")
-WITH_HEADERS = ("as it is", "CRLF", "LF and CRLF", "From_ line", "body only", "head only")
+WITH_HEADERS = ("as it is", "CRLF", "LF and CRLF", "head only")
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 
 
@@ -169,8 +169,8 @@ class Layout(Base):
 		cls.shim.write_config(f'listen "unix:{cls.shim.unix}" {{ report_header = true }}\n')
 		cls.shim.start()
 
-	def test_of_all(self):
-		for mail in self.mails:
+	def test_one_in_all_commands(self):
+		for mail in self.mails[::3]:
 			if b"GTUBE" in mail.data:
 				continue	# rspamd sees nothing else
 			data = steered(mail.data, Score=7, Bulk=3)
@@ -217,18 +217,17 @@ class Refused(Base):
 		cls.shim = cls.shared(Shim, backend=cls.rspamd.url)
 
 	def test_spamc_hands_it_on(self):
-		refused = 0
-		for mail in self.mails:
+		small = [mail for mail in self.mails if len(mail.data) <= LIMIT][::10]
+		large = [mail for mail in self.mails if len(mail.data) > LIMIT]
+		for mail in small:
+			self.assertIn(b"X-Spam-Status: ", spamc(self.shim.port, mail.data)[1])
+		for mail in large:
 			with self.subTest(source=mail.source, name=mail.name):
 				code, result = spamc(self.shim.port, mail.data)
 				self.assertEqual(code, 0)
-				if len(mail.data) <= LIMIT:
-					self.assertIn(b"X-Spam-Status: ", result)
-					continue
 				self.assertEqual(result, mail.data)
 				self.assertEqual(spamc(self.shim.port, mail.data, "--headers"), (0, mail.data))
 				reply = talk(self.shim.port, spamc_request("PROCESS", mail.data))
 				self.assertRegex(reply, rb"\ASPAMD/1\.0 (?!0 )\d+ [^\r\n]+\r\n\Z")
-				refused += 1
-		print(f"{refused} messages refused by rspamd")
-		self.assertGreaterEqual(refused, 20)
+		print(f"{len(large)} messages refused by rspamd")
+		self.assertGreaterEqual(len(large), 20)
