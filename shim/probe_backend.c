@@ -171,15 +171,13 @@ is_controller(const struct check *c)
 	const char *body;
 	bool is_it;
 	size_t len;
-	int status;
 
 	peer.brief = true;
 	probe_wire_ask(&peer, &q, &a);
 	body = http_response_body(a.http, &len);
-	status = http_response_status(a.http);
-	/* a scan worker does not know the path */
-	is_it = status == 401 || status == 403 || status == 429 ||
-	    (status == 200 && strstr(body, "\"auth\"") != NULL);
+	/* a scan worker does not know the path, or scans whatever it is */
+	is_it = http_response_status(a.http) == 200 &&
+	    strstr(body, "\"auth\"") != NULL;
 	if (is_it)
 		probe_report_say(c->place, PROBE_WARNING, "scan", "this is "
 		    "rspamd's controller, which scans here only because it "

@@ -8,6 +8,8 @@
 #include <openssl/x509_vfy.h>
 
 #include "probe_reach.h"
+#include "rspamd_request.h"
+#include "text.h"
 #include "tls.h"
 
 /* A certificate that ends sooner is mentioned. */
@@ -103,15 +105,17 @@ certificate_advice(const struct probe_wire_answer *a)
 static enum probe_kind
 look_again(const struct probe_wire_peer *like, bool over_tls)
 {
-	static const char ping[] = "GET /ping HTTP/1.1\r\nHost: localhost\r\n"
-	    "Connection: close\r\n\r\n";
-	const struct probe_wire_question q = { ping, sizeof(ping) - 1, false,
-	    PROBE_WIRE_HTTP };
+	struct probe_wire_question q = { .end = PROBE_WIRE_HTTP };
 	struct probe_wire_peer peer = *like;
 	enum probe_kind kind = PROBE_KIND_SILENT;
 	struct probe_wire_answer a;
+	struct text ping;
 	const char *why;
 
+	text_init(&ping, 1024);
+	(void)rspamd_ping_head(&ping, "localhost");
+	q.text = text_string(&ping);
+	q.len = ping.len;
 	peer.brief = true;
 	peer.host = NULL;
 	peer.tls = over_tls ? tls_client(false, NULL, &why) : NULL;
@@ -126,6 +130,7 @@ look_again(const struct probe_wire_peer *like, bool over_tls)
 	}
 	if (over_tls)
 		tls_free(peer.tls);
+	text_free(&ping);
 	return kind;
 }
 
@@ -229,15 +234,16 @@ probe_reach_ping(struct probe_reach *r, const struct probe_place *pl,
     const struct probe_wire_peer *peer, const struct conf_backend *b,
     const char *wanted, enum probe_level unreached)
 {
-	char host[PROBE_REACH_HOST_MAX], ping[PROBE_REACH_HOST_MAX + 200];
-	struct probe_wire_question q = { .text = ping, .end = PROBE_WIRE_HTTP };
+	struct probe_wire_question q = { .end = PROBE_WIRE_HTTP };
+	char host[PROBE_REACH_HOST_MAX];
 	struct probe_wire_answer a;
+	struct text ping;
 
 	memset(r, 0, sizeof(*r));
-	q.len = (size_t)snprintf(ping, sizeof(ping), "GET /ping HTTP/1.1\r\n"
-	    "Host: %s\r\n"
-	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
-	    "Connection: close\r\n\r\n", probe_reach_host(b, host));
+	text_init(&ping, 1024);
+	(void)rspamd_ping_head(&ping, probe_reach_host(b, host));
+	q.text = text_string(&ping);
+	q.len = ping.len;
 	probe_wire_ask(peer, &q, &a);
 	switch (a.fault) {
 	case PROBE_WIRE_CONNECT:
@@ -256,5 +262,6 @@ probe_reach_ping(struct probe_reach *r, const struct probe_place *pl,
 		judge(r, pl, peer, &a, wanted);
 		break;
 	}
+	text_free(&ping);
 	probe_wire_free(&a);
 }

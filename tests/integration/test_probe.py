@@ -89,7 +89,7 @@ class Server:
 	certificate: it speaks TLS.
 	"""
 
-	def __init__(self, reply, certificate=None, address=("127.0.0.1", 0), greeting=b"", path=None):
+	def __init__(self, reply, certificate=None, address=("127.0.0.1", 0), greeting=b"", path=None, family=socket.AF_INET):
 		self.reply, self.greeting = reply, greeting
 		self.asked = []
 		self.context = None
@@ -101,7 +101,7 @@ class Server:
 			self.listener.bind(str(path))
 			self.listener.listen(16)
 		else:
-			self.listener = socket.create_server(address)
+			self.listener = socket.create_server(address, family=family)
 			self.port = self.listener.getsockname()[1]
 		threading.Thread(target=self._run, daemon=True).start()
 
@@ -374,6 +374,20 @@ class Backends(Probing):
 		result = self.run_probe("-b", f"http://localhost:{server.port}")
 		self.only_problem(result, "warning", "connect", r"Connection refused", EX_OK)
 
+	def test_addresses_that_differ(self):
+		"""The daemon asks the first that it can connect to, whatever that is."""
+		addresses = {info[4][0] for info in socket.getaddrinfo("localhost", None)}
+		if addresses != {"127.0.0.1", "::1"}:
+			self.skipTest(f"localhost has other addresses here: {addresses}")
+		server = self.server(worker())
+		name = f"http://localhost:{server.port}"
+		other = Server(lambda data: b"huh?\r\n", address=("::1", server.port), family=socket.AF_INET6)
+		self.addCleanup(other.stop)
+		self.only_problem(self.run_probe("-b", name), "PROBLEM", "ping", r"does not speak HTTP", EX_UNAVAILABLE)
+		result = self.run_probe("-b", f"http://localhost:{free_port()}")
+		self.assertEqual([(level, step) for level, step, _ in result.bad()], [("warning", "connect")] * 2 + [("PROBLEM", "connect")])
+		self.assertEqual(result.code, EX_UNAVAILABLE)
+
 	def test_no_rspamd(self):
 		for greeting, reply, pattern in (
 				(b"220 mx.example ESMTP\r\n", None, r'this is a mail server, it says "220 mx\.example ESMTP"; .*port 11333'),
@@ -423,6 +437,10 @@ class Backends(Probing):
 		brief = "timeout_connect = 0.2\ntimeout_wait = 0.3\ntimeout_receive = 0.4\n"
 		self.problem(lambda data: None, "ping", r"no answer: timeout_wait = 0\.3 s is over; does rspamd hang", config=brief)
 		self.problem(worker(scan=None), "scan", r"no verdict: timeout_wait = 0\.3 s is over", config=brief)
+		# what is only good to know may not take long: this one would an hour
+		server = self.server(worker(other=None))
+		result = self.run_probe("-b", url(server.port), config="timeout_connect = 0.2\ntimeout_wait = 3600\n")
+		self.assertEqual((result.bad(), result.code), ([], EX_OK))
 		def cut(data):
 			return http(b"pong\r\n") if data.startswith(b"GET") else http(verdict())[:-1]
 		server = self.server(cut)
