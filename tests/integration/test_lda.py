@@ -9,13 +9,15 @@ import shutil
 import subprocess
 import unittest
 
-from harness import Case, FakeRspamd, Shim, common_rspamd, free_port, message, verdict
-from harness.dovecot import Dovecot, ImapServer
+from harness import (Case, Exim, FakeRspamd, Postfix, Shim, common_rspamd, free_port, message, process, verdict,
+                     wait_until)
+from harness.dovecot import ImapServer
 from harness.lda import EXAMPLES, Home
+from harness.postfix import queue_id
 
 # rspamd's six actions, and where mail goes.  "Seen" is for sieve alone.
 ACTIONS = {"no action": "", "greylist": "", "soft reject": "", "add header": "Junk", "rewrite subject": "Junk", "reject": "Junk"}
-SPAMC_ADDRESS, SPAMC_SIZE = "127.0.0.1 -p 783", "-s 50000000"
+SPAMC_ADDRESS = "127.0.0.1 -p 783"
 EX_TEMPFAIL, EX_NOPERM = 75, 77
 DEFER = {"procmailrc": {"WITHOUT_VERDICT = deliver": "WITHOUT_VERDICT = defer"},
          "mailfilter": {'WITHOUT_VERDICT = "deliver"': 'WITHOUT_VERDICT = "defer"'},
@@ -153,6 +155,14 @@ class SpamcAgents(Agents):
 
 
 class Procmail(SpamcAgents, Base):
+	def test_lines_that_look_like_exims(self):
+		"""Whoever wrote them: in a delivery agent they are no envelope."""
+		lines = b"X-Envelope-From: <forged@client.example>\nX-Envelope-To: alice@test.example\n"
+		self.rspamd.seen()
+		self.assertEqual(self.deliver(b"From MAILER-DAEMON Mon Jun 01 10:00:00 2026\n" + lines + message()), 0)
+		self.assertIsNone(self.rspamd.await_seen()[0]["from"])
+		self.assertIn(lines, self.only()[1])
+
 	def deliver(self, mail, port=None, defer=False):
 		rc = self.home.install("procmailrc", words=self.spamc_words(port, "procmailrc", defer))
 		return self.home.run("/usr/bin/procmail", "-t", f"HOME={self.home.home}", rc, mail=mail)[0]
@@ -426,3 +436,125 @@ class SameHeaders(Base):
 		ours, theirs = self.both(of_action("soft reject"))
 		self.assertNotIn("X-Spam", ours)
 		self.assertEqual(theirs["X-Spam"], "yes")
+
+
+class Server:
+	"""A real mail server hands its mail to lda-spamc and dovecot-lda."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		cls.home.use_sieve()
+		cls.script = cls.home.home / "lda-spamc"
+
+	def setUp(self):
+		super().setUp()
+		self.use(self.shim.port)
+
+	def use(self, port, defer=False):
+		"""Where lda-spamc finds the shim from now on."""
+		self.home.install("lda-spamc", mode=0o755, words={
+			SPAMC_ADDRESS: f"127.0.0.1 -p {port}", **(DEFER["lda-spamc"] if defer else {})})
+
+	def test_every_action(self):
+		for action, folder in ACTIONS.items():
+			with self.subTest(action):
+				self.home.empty()
+				self.deliver(of_action(action))
+				wait_until(self.home.mails, "the mail is delivered")
+				name, mail, _ = self.only()
+				self.assertEqual(name, folder)
+				parsed = self.is_marked(mail, action)
+				self.assertEqual(parsed["Return-Path"], "<sender@client.example>")
+
+	def test_filter_is_down(self):
+		self.use(self.nobody)
+		self.deliver(of_action("reject"))
+		wait_until(self.home.mails, "the mail is delivered")
+		name, mail, _ = self.only()
+		self.assertEqual(name, "")
+		self.assertNotIn(b"X-Spam", mail)
+
+	def test_filter_is_down_and_mail_is_to_wait(self):
+		self.use(self.nobody, defer=True)
+		number = self.deliver(of_action("reject"))
+		self.is_deferred(number)
+		self.assertEqual(self.home.mails(), {})
+		self.use(self.shim.port, defer=True)
+		self.retry(number)
+		wait_until(self.home.mails, "the mail is delivered")
+		self.assertEqual(self.only()[0], "Junk")
+
+	def test_mailbox_is_full(self):
+		self.addCleanup(self.home.set_quota, None)
+		self.home.set_quota("yes")
+		number = self.deliver(message(body="x\n" * 2500))
+		self.is_deferred(number)
+		self.home.set_quota(None)
+		self.retry(number)
+		wait_until(self.home.mails, "the mail is delivered")
+		self.only()
+
+
+class EximAndLdaSpamc(Server, Base):
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		transport = cls.home.install("exim-transport", mode=0o644, words={"/usr/local/bin/lda-spamc": str(cls.script)})
+		cls.exim = cls.shared(Exim, acl_data="accept")
+		text = cls.exim.conf.read_text()
+		assert "transport = into_file" in text
+		text = text.replace("transport = into_file", "transport = lda_spamc").replace(
+			"begin transports\n", f"begin transports\n.include {transport}\n")
+		cls.exim.conf.write_text(text + "begin retry\n* * F,4d,1h\n")
+
+	def deliver(self, mail):
+		number = self.exim.submit(mail, "sender@client.example", "alice@test.example")
+		self.retry(number)
+		return number
+
+	def retry(self, number):
+		self.exim._exim("-M", number)
+
+	def is_deferred(self, number):
+		self.assertIn(number, self.exim.queue())
+		self.assertRegex(self.exim.main_log(), rf"{number} == alice@test.example .*T=lda_spamc defer")
+
+
+class PostfixAndLdaSpamc(Server, Base):
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		lines = cls.home.install("main.cf", words={"/usr/local/bin/lda-spamc": str(cls.script)}).read_text()
+		cls.postfix = cls.shared(PostfixWithAlice, cls.home.home, options=lines)
+
+	def deliver(self, mail):
+		return queue_id(self.postfix.send(mail, recipients=["alice@test.example"]))
+
+	def retry(self, number):
+		self.postfix.flush()
+
+	def is_deferred(self, number):
+		wait_until(lambda: f"{number}: to=<alice@test.example>" in self.postfix.log(), "Postfix has tried")
+		self.assertRegex(self.postfix.log(), rf"{number}: to=<alice@test.example>, .*dsn=4\.3\.0, status=deferred")
+
+
+class PostfixWithAlice(Postfix):
+	"""A Postfix with a local user."""
+
+	def __init__(self, folder, home, options):
+		self.home = home
+		super().__init__(folder, options=f"{options}\nmydestination = test.example\nvirtual_mailbox_domains =\n",
+		                 services="local unix - n n - - local\npickup unix n - n 60 1 pickup\n")
+
+	def _users(self):
+		folder = super()._users()
+		uid, gid = process.server_ids()
+		with open(folder / "passwd", "a") as passwd:
+			passwd.write(f"alice:x:{uid + 1}:{gid}:test:{self.home}:/bin/sh\n")
+		return folder
+
+	def flush(self):
+		"""Try all that is deferred again."""
+		subprocess.run([self.group.path("usr/sbin/postqueue"), "-c", self.conf, "-f"], env=self.environment(),
+		               check=True, **process.run_as())
