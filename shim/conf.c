@@ -99,7 +99,9 @@ static cfg_opt_t options[] = {
 	CFG_FLOAT("task_timeout", 8.0, CFGF_NONE),
 	CFG_INT("workers", 1, CFGF_NONE),
 	CFG_INT("max_connections", 1000, CFGF_NONE),
+	CFG_INT("max_connections_per_client", 0, CFGF_NONE),
 	CFG_STR("max_message_size", "50M", CFGF_NONE),
+	CFG_STR("max_memory", "256M", CFGF_NONE),
 	CFG_INT("max_queue", 1000, CFGF_NONE),
 	CFG_FLOAT("health_interval", 5.0, CFGF_NONE),
 	CFG_INT("breaker_failures", 3, CFGF_NONE),
@@ -387,6 +389,16 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	if (c->max_message_size == 0 || c->max_message_size > (1ULL << 32))
 		conf_bad("max_message_size", "\"%s\" is not a size from 1 to 4G, "
 		    "such as 50M", cfg_getstr(cfg, "max_message_size"));
+	c->max_memory = conf_size(cfg_getstr(cfg, "max_memory"));
+	if (c->max_memory == 0)
+		conf_bad("max_memory", "\"%s\" is not a size such as 256M",
+		    cfg_getstr(cfg, "max_memory"));
+	else if (c->max_memory < c->max_message_size)
+		conf_bad("max_memory", "%s is less than max_message_size = %s",
+		    cfg_getstr(cfg, "max_memory"),
+		    cfg_getstr(cfg, "max_message_size"));
+	c->max_per_client = (uint64_t)whole(cfg, "max_connections_per_client",
+	    0, 1000000);
 	c->task_timeout = cfg_getfloat(cfg, "task_timeout");
 	if (!(c->task_timeout >= 0.0 && c->task_timeout <= 3600.0))
 		conf_bad("task_timeout", "%g seconds is not between 0 and 3600",

@@ -105,7 +105,9 @@ struct conf {
 	int		 fuzzy_weight;
 	int		 workers;
 	uint64_t	 max_connections;	/* in all */
+	uint64_t	 max_per_client;	/* connections to a worker; 0: any */
 	uint64_t	 max_message_size;	/* bytes */
+	uint64_t	 max_memory;	/* bytes of messages, in a worker */
 	size_t		 max_queue;		/* messages that wait for a rspamd */
 	double		 health_interval;	/* seconds between signs of life */
 	unsigned int	 breaker_failures;	/* in a row: then it is down */

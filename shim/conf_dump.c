@@ -147,6 +147,9 @@ conf_dump(const struct conf *c, FILE *f)
 	    (unsigned long long)c->max_connections);
 	fprintf(f, "max_message_size = %llu\n",
 	    (unsigned long long)c->max_message_size);
+	fprintf(f, "max_connections_per_client = %llu\nmax_memory = %llu\n",
+	    (unsigned long long)c->max_per_client,
+	    (unsigned long long)c->max_memory);
 	fprintf(f, "enable_shutdown_workaround = %s\n",
 	    c->shutdown_workaround ? "true" : "false");
 	fprintf(f, "timeout_idle = %g\ntimeout_client = %g\n"

@@ -249,6 +249,31 @@ message_size(const struct message *m)
 	return evbuffer_get_length(m->body);
 }
 
+uint64_t
+message_room(const struct message *m)
+{
+	return m->has_length ? m->length - m->received : UINT64_MAX;
+}
+
+uint64_t
+message_kept(const struct message *m)
+{
+	return evbuffer_get_length(m->body) + evbuffer_get_length(m->prefix);
+}
+
+bool
+message_discards(const struct message *m)
+{
+	return m->discard;
+}
+
+void
+message_drop(struct message *m)
+{
+	(void)evbuffer_drain(m->body, evbuffer_get_length(m->body));
+	(void)evbuffer_drain(m->prefix, evbuffer_get_length(m->prefix));
+}
+
 struct evbuffer *
 message_body(const struct message *m)
 {

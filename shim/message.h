@@ -59,6 +59,17 @@ bool	message_too_large(const struct message *m);
 uint64_t message_received(const struct message *m);
 uint64_t message_size(const struct message *m);
 
+/*
+ * Bytes on the wire that are still to come, UINT64_MAX where that is not
+ * known; bytes of memory that it takes; is it so large that it takes none?
+ */
+uint64_t message_room(const struct message *m);
+uint64_t message_kept(const struct message *m);
+bool	message_discards(const struct message *m);
+
+/* The bytes of the message are not needed any longer. */
+void	message_drop(struct message *m);
+
 /* The mail, and what Exim put before it; owned by M. */
 struct evbuffer *message_body(const struct message *m);
 struct evbuffer *message_prefix(const struct message *m);

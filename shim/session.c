@@ -26,6 +26,13 @@
 #include "timer.h"
 #include "tls.h"
 
+/* So much of a request is read before memory is asked for; then the message
+   in steps, smaller ones where its end is not known. */
+#define READ_AHEAD	(16384 - 64)
+#define STEP		262144
+#define STEP_UNKNOWN	65536
+/* zlib makes no more of a byte than so many. */
+#define ZLIB_MOST	1032
 /* A client that has its reply is given so long to close, in seconds. */
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
@@ -64,6 +71,10 @@ struct session {
 	bool		 tls;
 	bool		 whole;		/* the request has come to its end */
 	char		 late[80];	/* the deadline that it missed, for the log */
+
+	struct budget_holder memory;	/* what the message takes */
+	size_t		 asked;		/* to be read when that is granted */
+	struct sockaddr_storage counted;	/* among the clients; or zero */
 
 	struct envelope	*exim;		/* from Exim's own lines */
 	const struct envelope *envelope;	/* what rspamd is told */
@@ -160,6 +171,9 @@ count(struct session *s)
 static void
 destroy(struct session *s)
 {
+	budget_release(&s->env->budget, &s->memory);
+	if (s->counted.ss_family != AF_UNSPEC)
+		clients_remove(s->env->clients, (struct sockaddr *)&s->counted);
 	scan_free(s->scan);
 	tell_free(s->tell);
 	envelope_free(s->exim);
@@ -209,6 +223,15 @@ end(struct session *s, enum account_ending ending)
 	env->ended(env->arg);
 }
 
+/* The message is not needed any longer; more of it is only read away. */
+static void
+drop_message(struct session *s)
+{
+	message_drop(s->message);
+	budget_release(&s->env->budget, &s->memory);
+	stream_allow(s->stream, SIZE_MAX);
+}
+
 /* The reply is with the kernel: closes so that the client gets it. */
 static void
 replied(struct session *s)
@@ -216,6 +239,7 @@ replied(struct session *s)
 	note_time(s, AT_REPLIED);
 	s->state = STATE_LINGER;
 	(void)event_del(s->total);
+	drop_message(s);
 	stream_shutdown(s->stream);
 	if (stream_eof(s->stream)) {
 		end(s, s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
@@ -247,6 +271,8 @@ reply(struct session *s)
 	rc = answer_write(out, &a);
 	tell_free(s->tell);
 	s->tell = NULL;
+	if (!answer_has_message(s->request))
+		drop_message(s);
 	if (rc == -1) {
 		/* a close without a byte is no verdict */
 		outcome_failed(&s->outcome, FAILURE_INTERNAL, "out of memory");
@@ -268,12 +294,14 @@ fail(struct session *s, enum failure f, const char *why)
 	reply(s);
 }
 
-/* A whole message could not be scanned: it fails, or passes by policy. */
+/* A message could not be scanned: it fails, or passes by policy. */
 static void
 not_scanned(struct session *s, enum failure f, const char *why)
 {
 	outcome_failed(&s->outcome, f, why);
-	if (s->request->command != SPAMD_TELL)
+	/* what is not here cannot be given back */
+	if (s->request->command != SPAMD_TELL &&
+	    (s->whole || !answer_has_message(s->request)))
 		outcome_by_policy(&s->outcome, &s->listen->policy);
 	reply(s);
 }
@@ -395,6 +423,7 @@ message_complete(struct session *s)
 		return;
 	}
 	s->account.size = message_size(s->message);
+	budget_keep(&s->env->budget, &s->memory, message_kept(s->message));
 	if (message_too_large(s->message))
 		too_large(s);
 	else if (message_size(s->message) == 0)
@@ -405,14 +434,52 @@ message_complete(struct session *s)
 		start_scan(s);
 }
 
+/* What was read without asking counts, too. */
+static void
+charge(struct session *s)
+{
+	uint64_t kept = message_kept(s->message);
+
+	if (kept > s->memory.held)
+		budget_charge(&s->env->budget, &s->memory,
+		    kept - s->memory.held);
+}
+
+/*
+ * Lets the client send more of its message, once there is memory for it;
+ * until then what it writes stays with the kernel.
+ */
+static void
+read_more(struct session *s)
+{
+	uint64_t n = message_room(s->message);
+
+	if (stream_allowance(s->stream) > 0 || s->memory.wanted > 0)
+		return;
+	if (message_discards(s->message)) {
+		budget_keep(&s->env->budget, &s->memory, 0);
+		stream_allow(s->stream, SIZE_MAX);
+		return;
+	}
+	if (n > STEP)
+		n = n == UINT64_MAX ? STEP_UNKNOWN : STEP;
+	if (budget_ask(&s->env->budget, &s->memory, n))
+		stream_allow(s->stream, (size_t)n);
+	else
+		s->asked = (size_t)n;
+}
+
 /* EOM: the client has half-closed. */
 static void
 take_body(struct session *s, bool eom)
 {
 	switch (message_take(s->message, stream_input(s->stream), eom)) {
 	case MESSAGE_MORE:
+		charge(s);
+		read_more(s);
 		break;
 	case MESSAGE_WHOLE:
+		charge(s);
 		message_complete(s);
 		break;
 	case MESSAGE_BAD:
@@ -435,6 +502,38 @@ refusal(const struct session *s, enum failure *f)
 	if (!s->listen->tell)
 		return "TELL is not served on this address";
 	return tell_refusal(s->env->conf, r, f);
+}
+
+/*
+ * Is there memory for all that a compressed message may come to?  If not, it
+ * is read when there is.
+ */
+static bool
+inflatable(struct session *s)
+{
+	const struct spamd_request *r = s->request;
+	uint64_t n = s->env->conf->max_message_size;
+
+	if (r->has_length && r->length < n / ZLIB_MOST)
+		n = r->length * ZLIB_MOST;
+	s->asked = SIZE_MAX;
+	if (n > 0 && !budget_ask(&s->env->budget, &s->memory, n)) {
+		stream_allow(s->stream, 0);
+		return false;
+	}
+	stream_allow(s->stream, SIZE_MAX);
+	return true;
+}
+
+/* There is memory now for what was asked for. */
+static void
+on_memory(void *arg)
+{
+	struct session *s = arg;
+
+	stream_allow(s->stream, s->asked);
+	if (s->request->compress != NULL)
+		take_body(s, stream_eof(s->stream));
 }
 
 static void
@@ -463,7 +562,8 @@ head_done(struct session *s)
 		return;
 	}
 	s->state = STATE_BODY;
-	take_body(s, false);
+	if (r->compress == NULL || inflatable(s))
+		take_body(s, false);
 }
 
 /* Gives what has come to the parser of the head.  EOM: half-closed. */
@@ -493,6 +593,9 @@ take_head(struct session *s, bool eom)
 		head_done(s);
 	else if (eom)
 		end(s, ACCOUNT_GONE);
+	else if (stream_allowance(s->stream) == 0)
+		/* the head has limits of its own */
+		stream_allow(s->stream, READ_AHEAD);
 }
 
 static void
@@ -536,7 +639,7 @@ on_eof(struct session *s)
 	rspamc = s->request->dialect == SPAMD_RSPAMC;
 	if (rspamc && !s->env->conf->shutdown_workaround)
 		end(s, ACCOUNT_GONE);
-	else if (s->state == STATE_BODY)
+	else if (s->state == STATE_BODY && s->memory.wanted == 0)
 		take_body(s, true);
 }
 
@@ -564,6 +667,19 @@ on_stream(struct stream *stream, enum stream_event ev, void *arg)
 	}
 }
 
+/* Nor was there, until the deadline called KEY, of T seconds. */
+static void
+no_memory(struct session *s, const char *key, double t)
+{
+	char why[160];
+
+	(void)snprintf(why, sizeof(why), "%s = %g s is over, and max_memory = %"
+	    PRIu64 " bytes is used up by other messages", key, t,
+	    s->env->conf->max_memory);
+	note_time(s, AT_MESSAGE);
+	not_scanned(s, FAILURE_OVERLOAD, why);
+}
+
 /* A deadline of this session, called KEY, of T seconds, is over. */
 static void
 expired(struct session *s, const char *key, double t)
@@ -582,6 +698,10 @@ expired(struct session *s, const char *key, double t)
 		    "reading the head of the request", key, t);
 		break;
 	case STATE_BODY:
+		if (s->memory.wanted > 0) {
+			no_memory(s, key, t);
+			return;
+		}
 		(void)snprintf(why, sizeof(why), "%s = %g s is over, %" PRIu64
 		    " bytes of the message received", key, t,
 		    message_received(s->message));
@@ -634,19 +754,37 @@ on_total(evutil_socket_t fd, short what, void *arg)
 	expired(s, "timeout_request", s->env->conf->timeout.request);
 }
 
-static void
-name_peer(struct session *s, const struct sockaddr *sa, socklen_t len)
+/* Has this client as many connections as it may have? */
+static bool
+has_enough(struct session *s, const struct sockaddr *sa, socklen_t len)
 {
-	char host[NI_MAXHOST], port[NI_MAXSERV];
+	uint64_t max = s->env->conf->max_per_client;
+	size_t n;
 
-	if (sa->sa_family == AF_UNIX)
-		(void)snprintf(s->peer, sizeof(s->peer), "unix");
-	else if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
-	    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-		(void)snprintf(s->peer, sizeof(s->peer),
-		    sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+	if (max == 0 || (n = clients_add(s->env->clients, sa)) == 0)
+		return false;
+	memcpy(&s->counted, sa, len);
+	return n > max;
+}
+
+/* Is the client not to be served?  The log says why. */
+static bool
+turns_away(struct session *s, const struct sockaddr *sa, socklen_t len)
+{
+	const struct conf_listen *l = s->listen;
+	char name[sizeof(s->peer)];
+
+	if (!access_allows(l->allow, l->nallow, sa))
+		log_limited(LOG_WARNING, peer_host(s, name), "client=%s turned "
+		    "away: not in \"allow\" of listen \"%s\"", s->peer, l->address);
+	else if (has_enough(s, sa, len))
+		log_limited(LOG_WARNING, peer_host(s, name), "client=%s turned "
+		    "away: it has max_connections_per_client = %" PRIu64
+		    " connections already", s->peer, s->env->conf->max_per_client);
 	else
-		(void)snprintf(s->peer, sizeof(s->peer), "unknown");
+		return false;
+	metrics_counters(s->env->metrics, s->env->slot)->refused++;
+	return true;
 }
 
 void
@@ -655,7 +793,6 @@ session_start(struct session_env *env, const struct conf_listen *l,
 {
 	struct ssl_st *ssl;
 	struct session *s;
-	char name[sizeof(s->peer)];
 
 	if ((s = calloc(1, sizeof(*s))) == NULL) {
 		(void)close(fd);
@@ -663,14 +800,13 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	}
 	s->env = env;
 	s->listen = l;
-	name_peer(s, sa, len);
+	s->memory.cb = on_memory;
+	s->memory.arg = s;
+	clients_name(s->peer, sizeof(s->peer), sa, len);
 	note_time(s, AT_START);
-	if (!access_allows(l->allow, l->nallow, sa)) {
-		log_limited(LOG_WARNING, peer_host(s, name), "client=%s turned "
-		    "away: not in \"allow\" of listen \"%s\"", s->peer, l->address);
-		metrics_counters(env->metrics, env->slot)->refused++;
+	if (turns_away(s, sa, len)) {
 		(void)close(fd);
-		free(s);
+		destroy(s);
 		return;
 	}
 	s->stream = stream_new(env->base, fd, on_stream, s);
@@ -687,6 +823,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 		stream_tls(s->stream, ssl);
 		s->tls = true;
 	}
+	stream_allow(s->stream, READ_AHEAD);
 	if (stream_start(s->stream, false) == -1)
 		goto fail_session;
 	timer_arm(s->timer, env->conf->timeout.idle);

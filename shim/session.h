@@ -14,6 +14,8 @@
 #include <stddef.h>
 
 #include "backend.h"
+#include "budget.h"
+#include "clients.h"
 #include "conf.h"
 #include "metrics.h"
 
@@ -32,6 +34,8 @@ struct session_env {
 	struct backends		*controllers;	/* for TELL; may be none */
 	struct metrics		*metrics;
 	size_t			 slot;		/* of the metrics: this worker's */
+	struct budget		 budget;	/* of messages' bytes */
+	struct clients		*clients;
 	struct session_list	 sessions;
 	/* called when one has ended */
 	void			(*ended)(void *arg);

@@ -124,6 +124,12 @@ stream_allow(struct stream *s, size_t n)
 		event_active(s->ev_read, EV_READ, 0);
 }
 
+size_t
+stream_allowance(const struct stream *s)
+{
+	return s->allowed;
+}
+
 void
 stream_tls(struct stream *s, struct ssl_st *ssl)
 {

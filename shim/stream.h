@@ -47,6 +47,9 @@ void	stream_hand_over(struct stream *s, stream_cb *cb, void *arg);
  */
 void	stream_allow(struct stream *s, size_t n);
 
+/* How many of these are left. */
+size_t	stream_allowance(const struct stream *s);
+
 /* Starts reading.  CONNECTING: connect() is in progress, wait for its end. */
 int	stream_start(struct stream *s, bool connecting);
 

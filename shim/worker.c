@@ -41,6 +41,7 @@ struct worker {
 	struct session_env env;
 	struct event	**accepting;	/* one for each listener */
 	struct event	*retry;		/* when to accept again */
+	struct event	*memory;	/* some of the budget is free */
 	struct event	*sigterm;
 	struct event	*deadline;	/* of stopping */
 	struct event	*heartbeat;	/* signs of life for the supervisor */
@@ -162,6 +163,26 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 		(void)event_add(w->retry, &tv);
 }
 
+/* Those who wait for memory hear from the event loop that there is some, not
+   from within the session that gave it back. */
+static void
+on_free_memory(void *arg)
+{
+	struct worker *w = arg;
+
+	event_active(w->memory, EV_TIMEOUT, 0);
+}
+
+static void
+on_memory(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	budget_serve(&w->env.budget);
+}
+
 static void
 on_ended(void *arg)
 {
@@ -249,10 +270,11 @@ make_events(struct worker *w, struct accepter *accepters)
 	size_t i;
 
 	w->retry = event_new(w->base, -1, EV_TIMEOUT, on_retry, w);
+	w->memory = event_new(w->base, -1, EV_TIMEOUT, on_memory, w);
 	w->deadline = event_new(w->base, -1, EV_TIMEOUT, on_deadline, w);
 	w->sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
 	w->heartbeat = event_new(w->base, -1, EV_TIMEOUT, on_heartbeat, w);
-	if (w->retry == NULL || w->deadline == NULL || w->sigterm == NULL ||
+	if (w->retry == NULL || w->memory == NULL || w->deadline == NULL || w->sigterm == NULL ||
 	    w->heartbeat == NULL || event_add(w->sigterm, NULL) == -1 ||
 	    event_add(w->heartbeat, &at_once) == -1)
 		return false;
@@ -278,6 +300,8 @@ free_events(struct worker *w)
 			event_free(w->accepting[i]);
 	if (w->retry != NULL)
 		event_free(w->retry);
+	if (w->memory != NULL)
+		event_free(w->memory);
 	if (w->deadline != NULL)
 		event_free(w->deadline);
 	if (w->sigterm != NULL)
@@ -347,6 +371,7 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	w.env.slot = i;
 	w.env.ended = on_ended;
 	w.env.arg = &w;
+	budget_init(&w.env.budget, conf->max_memory, on_free_memory, &w);
 	LIST_INIT(&w.env.sessions);
 	/* reads resolv.conf and hosts, which a chroot need not have */
 	w.env.backends = backends_new(w.base, conf->backend, conf->nbackend);
@@ -355,7 +380,9 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	/* workers begin with different ones */
 	if (w.env.backends != NULL)
 		w.env.pool = pool_new(w.base, conf, w.env.backends, i);
+	w.env.clients = clients_new();
 	if (w.env.pool == NULL || w.env.controllers == NULL ||
+	    w.env.clients == NULL ||
 	    privilege_drop(conf) == -1)
 		goto done;
 	/* without its supervisor nobody would stop it; not before setuid(),
@@ -372,6 +399,7 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	(void)sessions_abort(&w.env);
 done:
 	free_events(&w);
+	clients_free(w.env.clients);
 	pool_free(w.env.pool);
 	backends_free(w.env.backends);
 	backends_free(w.env.controllers);
