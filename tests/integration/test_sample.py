@@ -171,6 +171,8 @@ class Sample(Case):
 
 	def with_value(self, key, value):
 		line = f"{key.name} = {value}\n"
+		if key.name == "max_message_size":
+			line += "max_memory = 8G\n"		# must not be less
 		return f'{key.section} "{self.titles[key.section]}" {{\n\t{line}}}\n' if key.section else line
 
 	def test_ranges(self):
