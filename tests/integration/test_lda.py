@@ -61,7 +61,7 @@ class Base(Case):
 		"""Has it the headers of the action, and the body that was sent?"""
 		parsed = email.message_from_bytes(mail)
 		self.assertEqual(parsed["X-Spam-Action"], action)
-		self.assertEqual(mail.split(b"\n\n", 1)[1].rstrip(b"\n"), message().split(b"\n\n", 1)[1].rstrip(b"\n"))
+		self.assertEqual(mail.split(b"\n\n", 1)[1], message().split(b"\n\n", 1)[1])
 		return parsed
 
 	def is_unchanged(self, mail, original):
