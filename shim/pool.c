@@ -25,6 +25,7 @@ struct member {
 	struct event	*timer;		/* of the next ping */
 	struct exchange	*ping;		/* the one under way, or NULL */
 	double		 heard;		/* when it answered last */
+	struct counters_backend *counters;
 	char		 fault[200];	/* the last */
 };
 
@@ -50,6 +51,22 @@ now(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Shows those who watch how M is. */
+static void
+publish(struct member *m)
+{
+	static const enum counters_circuit circuits[] = {
+		[BREAKER_CLOSED] = COUNTERS_CLOSED,
+		[BREAKER_HALF_OPEN] = COUNTERS_HALF_OPEN,
+		[BREAKER_OPEN] = COUNTERS_OPEN
+	};
+
+	m->counters->now.active = m->active;
+	m->counters->now.circuit = circuits[m->breaker.state];
+	m->counters->now.weight = (uint64_t)(m->conf->weight * 1000.0 *
+	    breaker_share(&m->breaker, &m->pool->rules, now()));
 }
 
 static void
@@ -138,6 +155,7 @@ on_ping(struct exchange *x, void *arg)
 	else if (exchange_failure(x) != FAILURE_OVERLOAD)
 		went_ill(m, true, false, why);
 	exchange_free(x);
+	publish(m);
 	arm(m);
 }
 
@@ -223,15 +241,21 @@ pool_take(struct pool *p, const bool *tried, enum pool_lack *lack)
 	p->turn++;
 	m->active++;
 	breaker_begin(&m->breaker);
+	publish(m);
 	return (int)(m - p->list);
 }
 
 void
-pool_done(struct pool *p, size_t i, enum pool_result result, const char *why)
+pool_done(struct pool *p, size_t i, enum pool_result result, enum failure f,
+    double seconds, const char *why)
 {
 	struct member *m = &p->list[i];
 
 	m->active--;
+	if (result == POOL_UNKNOWN && f == FAILURE_NONE)
+		m->counters->cancelled++;
+	else
+		counters_exchange(m->counters, f, seconds);
 	switch (result) {
 	case POOL_WELL:
 		went_well(m, false);
@@ -245,6 +269,7 @@ pool_done(struct pool *p, size_t i, enum pool_result result, const char *why)
 		wake_up(p);
 		break;
 	}
+	publish(m);
 }
 
 /* Those who came first are first, unless they want another rspamd than the
@@ -327,12 +352,15 @@ pool_fault(const struct pool *p, size_t i)
 }
 
 static bool
-init(struct member *m, struct pool *p, struct backends *bs, size_t i)
+init(struct member *m, struct pool *p, struct backends *bs, size_t i,
+    struct counters_backend *counters)
 {
 	m->pool = p;
 	m->conf = &p->conf->backend[i];
 	m->backend = backends_get(bs, i);
+	m->counters = counters;
 	breaker_init(&m->breaker);
+	publish(m);
 	m->timer = event_new(p->base, -1, EV_TIMEOUT, on_timer, m);
 	if (m->timer == NULL)
 		return false;
@@ -342,7 +370,7 @@ init(struct member *m, struct pool *p, struct backends *bs, size_t i)
 
 struct pool *
 pool_new(struct event_base *base, const struct conf *conf,
-    struct backends *bs, size_t turn)
+    struct backends *bs, struct metrics *metrics, size_t slot)
 {
 	struct pool *p;
 	size_t i;
@@ -351,7 +379,7 @@ pool_new(struct event_base *base, const struct conf *conf,
 		return NULL;
 	p->base = base;
 	p->conf = conf;
-	p->turn = turn;
+	p->turn = slot;
 	p->rules.failures = conf->breaker_failures;
 	p->rules.retry_first = RETRY_FIRST;
 	p->rules.retry_most = conf->health_interval;
@@ -368,7 +396,9 @@ pool_new(struct event_base *base, const struct conf *conf,
 	}
 	for (i = 0; i < backends_count(bs); i++) {
 		p->n++;
-		if (!init(&p->list[i], p, bs, i)) {
+		if (!init(&p->list[i], p, bs, i, metrics_backend(metrics, slot,
+		    metrics_find_backend(metrics, conf->backend[i].url,
+		    false)))) {
 			pool_free(p);
 			return NULL;
 		}

@@ -18,6 +18,8 @@
 #include "backend.h"
 #include "breaker.h"
 #include "conf.h"
+#include "metrics.h"
+#include "outcome.h"
 
 struct event_base;
 struct pool;
@@ -50,11 +52,12 @@ struct pool_waiter {
 };
 
 /*
- * A pool of BS, the backends of CONF, all of which must outlive it, beginning
- * with the TURN-th of them; owned by the caller.  NULL without memory.
+ * A pool of BS, the backends of CONF, for the worker of SLOT of the metrics;
+ * all of them must outlive it.  Workers begin with different backends.  Owned
+ * by the caller.  NULL without memory.
  */
 struct pool *pool_new(struct event_base *base, const struct conf *conf,
-	    struct backends *bs, size_t turn);
+	    struct backends *bs, struct metrics *metrics, size_t slot);
 void	pool_free(struct pool *p);
 
 /* How many rspamds there are; the I-th. */
@@ -68,10 +71,12 @@ struct backend *pool_backend(struct pool *p, size_t i);
  */
 int	pool_take(struct pool *p, const bool *tried, enum pool_lack *lack);
 
-/* The message that the I-th was taken for is through with it; WHY, for the
-   log, says what was wrong if something was. */
+/*
+ * The message that the I-th was taken for is through with it, after so many
+ * seconds; F is what went wrong, if something did, and WHY says it in words.
+ */
 void	pool_done(struct pool *p, size_t i, enum pool_result result,
-	    const char *why);
+	    enum failure f, double seconds, const char *why);
 
 /*
  * Puts W into the queue; false if that is full.  Its callback, from the event

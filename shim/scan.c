@@ -52,16 +52,19 @@ static int ask(struct scan *);
 
 /* The rspamd that was asked is through with this message. */
 static void
-give_back(struct scan *s, enum pool_result result, const char *why)
+give_back(struct scan *s, enum pool_result result, enum failure f,
+    const char *why)
 {
+	struct exchange_times *t = &s->times;
 	int i = s->member;
 
-	s->times = scan_times(s);
+	*t = scan_times(s);
 	exchange_free(s->exchange);
 	s->exchange = NULL;
 	s->member = -1;
 	if (i != -1)
-		pool_done(s->job.pool, (size_t)i, result, why);
+		pool_done(s->job.pool, (size_t)i, result, f, t->connect +
+		    t->send + t->wait + t->receive, why);
 }
 
 static void
@@ -95,7 +98,7 @@ ask_another(struct scan *s, enum failure f, const char *why)
 	    f == FAILURE_UNREACHABLE && connected &&
 	    evbuffer_get_length(s->job.body) >= HINT_LEAST ?
 	    " (as rspamd does above its max_message)" : "");
-	give_back(s, blame(f, connected), why);
+	give_back(s, blame(f, connected), f, why);
 	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL ||
 	    (connected && s->resends++ == RESENDS_MAX))
 		fail(s, f, s->last_reason);
@@ -129,7 +132,7 @@ judge(struct scan *s)
 	if (s->verdict != NULL) {
 		outcome_verdict(&s->outcome, s->verdict,
 		    &s->job.listen->policy);
-		give_back(s, POOL_WELL, "");
+		give_back(s, POOL_WELL, FAILURE_NONE, "");
 		s->cb(s, s->arg);
 		return;
 	}
@@ -140,7 +143,7 @@ judge(struct scan *s)
 		(void)snprintf(why, sizeof(why), "%s: HTTP status %d%s%s", name,
 		    status, told ? ": " : "", told ? error : "");
 	if (blames_request(status)) {
-		give_back(s, POOL_WELL, "");
+		give_back(s, POOL_WELL, FAILURE_RSPAMD, "");
 		fail(s, FAILURE_RSPAMD, why);
 	} else
 		ask_another(s, status != 200 || told ? FAILURE_RSPAMD :
@@ -207,7 +210,7 @@ send_to(struct scan *s, int i)
 	text_free(&head);
 	if (s->exchange != NULL)
 		return 0;
-	give_back(s, POOL_UNKNOWN, "");
+	give_back(s, POOL_UNKNOWN, FAILURE_NONE, "");
 	return -1;
 }
 
@@ -372,7 +375,7 @@ scan_free(struct scan *s)
 	if (s == NULL)
 		return;
 	pool_unwait(s->job.pool, &s->waiter);
-	give_back(s, POOL_UNKNOWN, "");
+	give_back(s, POOL_UNKNOWN, FAILURE_NONE, "");
 	verdict_free(s->verdict);
 	if (s->patience != NULL)
 		event_free(s->patience);

@@ -236,10 +236,14 @@ on_heartbeat(evutil_socket_t fd, short what, void *arg)
 {
 	struct timeval tv = { HEARTBEAT, 0 };
 	struct worker *w = arg;
+	struct counters_now *shown = &metrics_counters(w->metrics,
+	    w->env.slot)->now;
 
 	(void)fd;
 	(void)what;
 	metrics_beat(w->metrics, w->env.slot);
+	shown->held = w->env.budget.used;
+	shown->queued = pool_waiting(w->env.pool);
 	log_tick();
 	(void)event_add(w->heartbeat, &tv);
 }
@@ -379,7 +383,7 @@ worker_run(const struct conf *conf, struct listeners *ls, struct metrics *m,
 	    conf->ncontroller);
 	/* workers begin with different ones */
 	if (w.env.backends != NULL)
-		w.env.pool = pool_new(w.base, conf, w.env.backends, i);
+		w.env.pool = pool_new(w.base, conf, w.env.backends, m, i);
 	w.env.clients = clients_new();
 	if (w.env.pool == NULL || w.env.controllers == NULL ||
 	    w.env.clients == NULL ||
