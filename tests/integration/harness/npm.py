@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -47,14 +48,16 @@ class Node:
 
 def need(name):
 	"""The group called name as a Node, fetched if need be.  Raises Unavailable."""
-	return Node(_folder(name) / "node_modules", _node())
+	node = _node()
+	return Node(_folder(name) / "node_modules", node)
 
 
 def _node():
-	found = sorted((_folder("node") / "node_modules").glob("node-linux-*/bin/node"))
-	if not found:
-		raise Unavailable(f"no Node in npm's registry for {os.uname().machine}")
-	return found[0]
+	return _programs(_folder("node"))[0]
+
+
+def _programs(folder):
+	return sorted(folder.glob("node_modules/node-linux-*/bin/node"))
 
 
 def _folder(name):
@@ -94,13 +97,18 @@ def _install(name, files, folder, command, env):
 		# Optional packages are what Node there is for this machine, and
 		# Haraka's plugins that nobody asked for.
 		omit = [] if name == "node" else ["--omit=optional"]
-		done = subprocess.run([*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *omit,
+		# Without a network npm would try again for minutes.
+		patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]
+		done = subprocess.run([*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *omit, *patience,
 		                       "--cache", f"{work}/cache"], cwd=tree, env=env, stdin=subprocess.DEVNULL,
 		                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
 		                      umask=0o022)
 		if done.returncode != 0:
-			errors = [line for line in done.stdout.splitlines() if "ERR" in line or "error" in line]
-			raise Unavailable(f"npm ci failed (no network?): {' '.join(errors)[:300] or done.stdout[-300:]}")
+			errors = re.findall(r"(?m)^npm (?:ERR!|error) (.+)$", done.stdout)
+			raise Unavailable(f"npm ci failed (no network?): {'; '.join(errors[:4]) or done.stdout[-300:]}")
+		# npm does not mind when an optional package cannot be had.
+		if name == "node" and not _programs(tree):
+			raise Unavailable(f"npm ci fetched no Node for {os.uname().machine} (no network?)")
 		for old in folder.parent.glob(f"npm-{name}-*"):
 			shutil.rmtree(old)
 		tree.rename(folder)
@@ -110,8 +118,7 @@ def _install(name, files, folder, command, env):
 def _npm():
 	"""npm's command and its environment."""
 	found = shutil.which("npm")
-	if found and subprocess.run([found, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-	                            stderr=subprocess.DEVNULL).returncode == 0:
+	if found and _major(found) >= 7:	# which can read the lock files
 		return [found], None
 	group = packages.need("npm")
 	modules = group.path("usr/share/nodejs")
@@ -123,6 +130,14 @@ def _npm():
 	env.update(LD_PRELOAD="libfakechroot.so", FAKECHROOT_BASE=str(group.root),
 	           FAKECHROOT_EXCLUDE_PATH=":".join(_all_but(pathlib.Path("/"), "usr", "share", "nodejs")))
 	return [str(group.path("usr/bin/node")), str(modules / "npm/bin/npm-cli.js")], env
+
+
+def _major(npm):
+	"""First number of npm's version; 0 if it does not run."""
+	done = subprocess.run([npm, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+	                      stderr=subprocess.DEVNULL, text=True)
+	match = re.match(r"(\d+)\.", done.stdout)
+	return int(match[1]) if match and done.returncode == 0 else 0
 
 
 def _all_but(folder, name=None, *names):
