@@ -2,10 +2,13 @@
 
 import base64
 import email
+import imaplib
 import json
+import os
 import re
 import shlex
 import shutil
+import ssl
 import subprocess
 import unittest
 
@@ -70,11 +73,22 @@ class Base(Case):
 		self.assertNotIn(b"X-Spam", mail)
 
 
+def make_certificate(folder):
+	"""A certificate for localhost and its key, as files: two paths."""
+	if not shutil.which("openssl"):
+		raise unittest.SkipTest("the command openssl is not installed: no certificates")
+	certificate, key = folder / "server.pem", folder / "server.key"
+	subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+	                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+	               check=True, capture_output=True)
+	return certificate, key
+
+
 class ExampleShim(Shim):
 	"""A shim with mta-conf/lda/rspamd-shim.conf; only its address is its own."""
 
-	def __init__(self, folder, backend, headers):
-		super().__init__(folder, backend=backend, config="", listen=[])
+	def __init__(self, folder, backend, headers, arguments=()):
+		super().__init__(folder, backend=backend, config="", listen=[], arguments=arguments)
 		text = (EXAMPLES / "rspamd-shim.conf").read_text()
 		assert "headers = spamassassin" in text and "127.0.0.1:783" in text
 		text = text.replace("127.0.0.1:783", self.address).replace("headers = spamassassin", f"headers = {headers}")
@@ -257,15 +271,10 @@ class Fetched:
 	@classmethod
 	def setUpClass(cls):
 		super().setUpClass()
-		if not shutil.which("openssl"):
-			raise unittest.SkipTest("the command openssl is not installed: no certificates")
 		cls.home.use_sieve()
 		cls.server_home = cls.shared(Home)
-		cls.certificate = cls.folder("certificate") / "server.pem"
-		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-		                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-		                "-keyout", f"{cls.certificate}.key", "-out", cls.certificate], check=True, capture_output=True)
-		cls.imap = cls.shared(ImapServer, cls.server_home.dovecot, cls.certificate, f"{cls.certificate}.key")
+		cls.certificate, key = make_certificate(cls.folder("certificate"))
+		cls.imap = cls.shared(ImapServer, cls.server_home.dovecot, cls.certificate, key)
 
 	def setUp(self):
 		super().setUp()
@@ -558,3 +567,74 @@ class PostfixWithAlice(Postfix):
 		"""Try all that is deferred again."""
 		subprocess.run([self.group.path("usr/sbin/postqueue"), "-c", self.conf, "-f"], env=self.environment(),
 		               check=True, **process.run_as())
+
+
+class Learning(Base):
+	"""What users move into Junk and out of it, in a real IMAP session, is learned."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		cls.server, cls.key = make_certificate(cls.folder("certificate"))
+		cls.controller = FakeRspamd()
+		cls.addClassCleanup(cls.controller.stop)
+		cls.controller.answer('{"success":true}')
+		password = cls.folder("password") / "password"
+		password.write_text("secret\n")
+		password.chmod(0o600)
+		os.chown(password, *process.server_ids())
+		cls.tell = cls.shared(ExampleShim, cls.rspamd.url, "spamassassin",
+		                      ["--controller", cls.controller.url, "--password-file", password])
+		pipe = process.sub_dir(cls.home.home, "pipe")
+		cls.home.install("learn", "pipe/learn", mode=0o755, words={SPAMC_ADDRESS: f"127.0.0.1 -p {cls.tell.port}"})
+		scripts = {f"/etc/dovecot/sieve/{name}": str(cls.home.install(name)) for name in ("learn-spam.sieve", "learn-ham.sieve")}
+		conf = cls.home.install("imapsieve.conf", mode=0o644, words={"/usr/local/lib/dovecot-pipe": str(pipe), **scripts})
+		cls.home.dovecot.configure(f"plugin {{\n  sieve_plugin_dir = {cls.home.dovecot.lib}/modules/sieve\n}}\n!include {conf}\n")
+		cls.imap = cls.shared(ImapServer, cls.home.dovecot, cls.server, cls.key)
+
+	def setUp(self):
+		super().setUp()
+		self.controller.forget()
+		self.client = imaplib.IMAP4_SSL("localhost", self.imap.port, ssl_context=ssl.create_default_context(cafile=self.server),
+		                                timeout=process.PATIENCE)
+		self.addCleanup(self.client.logout)
+		for name in ("Junk", "Trash", "Work"):
+			self.client.create(name)
+
+	def move(self, source, target):
+		"""Move a message there in an IMAP session; it."""
+		mail = message(Subject=f"from {source} to {target}")
+		self.client.append(source, None, None, mail)
+		self.client.select(source)
+		self.assertEqual(self.client.uid("MOVE", "*", target)[0], "OK")
+		return mail.replace(b"\n", b"\r\n")
+
+	def learned(self):
+		return [(request.line.split()[1], request.body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+		        for request in self.controller.requests]
+
+	def test_into_junk(self):
+		mail = self.move("INBOX", "Junk")
+		self.assertEqual(self.learned(), [("/learnspam", mail)])
+		self.assertEqual(self.controller.requests[0].get("Password"), "secret")
+
+	def test_out_of_junk(self):
+		for target in ("INBOX", "Work"):
+			self.controller.forget()
+			mail = self.move("Junk", target)
+			self.assertEqual(self.learned(), [("/learnham", mail)])
+
+	def test_what_says_nothing(self):
+		self.move("Junk", "Trash")
+		self.move("INBOX", "Work")
+		self.move("INBOX", "Trash")
+		self.assertEqual(self.learned(), [])
+
+	def test_rspamd_does_not_learn(self):
+		"""The mail is moved all the same, and Dovecot's log says so."""
+		self.controller.answer('{"error":"no"}', status="500 Internal Server Error")
+		self.addCleanup(self.controller.answer, '{"success":true}')
+		self.move("INBOX", "Junk")
+		self.assertEqual(len(self.learned()), 1)
+		self.assertEqual(len(self.home.mails()["Junk"]), 1)
+		self.assertRegex(self.home.dovecot.log(), r"Error: .*learn")

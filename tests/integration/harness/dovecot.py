@@ -62,8 +62,9 @@ class Dovecot:
 		        "-m", MODULES[name], "-e", str(program)]
 
 	def log(self):
-		path = self.dir / "dovecot.log"
-		return path.read_text(errors="replace") if path.exists() else ""
+		"""What all of them logged; imap does it to its standard error."""
+		paths = [path for path in (self.dir / "dovecot.log", self.dir / "imap.log") if path.exists()]
+		return "".join(path.read_text(errors="replace") for path in paths)
 
 
 class ImapServer:
@@ -97,8 +98,9 @@ class ImapServer:
 
 	def _serve(self, sock):
 		with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) as client:
-			imap = subprocess.Popen(self.dovecot.command("imap"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-			                        stderr=subprocess.DEVNULL, env=self.dovecot.environment(), **process.run_as())
+			with open(self.dovecot.dir / "imap.log", "ab") as log:
+				imap = subprocess.Popen(self.dovecot.command("imap"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+				                        stderr=log, env=self.dovecot.environment(), **process.run_as())
 			with imap:
 				answers = threading.Thread(target=self._copy, args=(imap, client), daemon=True)
 				answers.start()
