@@ -7,7 +7,7 @@ what they come to with SpamAssassin's spamd.
 
 import json
 
-from harness import Case, Shim, common_rspamd, free_port, message, npm
+from harness import Case, FakeRspamd, Shim, common_rspamd, free_port, message, npm, verdict
 from test_spamd import CRLF, HAM, SPAM, Base as BesideSpamd, without_marks
 
 # Runs jobs, [client, port, method, arguments, text], one after the other and
@@ -76,18 +76,18 @@ class Verdicts(Case):
 	def test_every_action(self):
 		"""Flag, score and threshold by each command."""
 		verdicts = {action: self.rspamd.scan(mail) for action, mail in self.MAILS.items()}
-		self.assertEqual({action: verdict["action"] for action, verdict in verdicts.items()},
+		self.assertEqual({action: truth["action"] for action, truth in verdicts.items()},
 		                 {action: action for action in self.MAILS})
 		jobs = [(client, self.shim, command, [], mail) for client in CLIENTS for command in COMMANDS
 		        for mail in self.MAILS.values()]
 		results = iter(run(jobs))
 		for client, _, command, _, mail in jobs:
 			error, result = next(results)
-			verdict = next(verdicts[a] for a, m in self.MAILS.items() if m is mail)
-			spam = verdict["action"] in ("add header", "rewrite subject", "reject")
-			with self.subTest(client, command=command, action=verdict["action"]):
+			truth = next(verdicts[a] for a, m in self.MAILS.items() if m is mail)
+			spam = truth["action"] in ("add header", "rewrite subject", "reject")
+			with self.subTest(client, command=command, action=truth["action"]):
 				self.assertEqual((error, result["responseCode"], result["responseMessage"]), (None, 0, "EX_OK"))
-				self.assertEqual((result["isSpam"], result["spamScore"]), (spam, round(verdict["score"], 1)))
+				self.assertEqual((result["isSpam"], result["spamScore"]), (spam, round(truth["score"], 1)))
 				self.assertEqual(result["spamScore"] >= result["baseSpamScore"], spam)
 
 	def test_negative_score(self):
@@ -105,6 +105,16 @@ class Verdicts(Case):
 			self.assertIsNone(error)
 			self.assertEqual(len(result["matches"]), 50)
 			self.assertLess(set(result["matches"]), names)
+
+	def test_rules(self):
+		"""Rules whose description has a colon; of our lines with CRLF the last, of spamd's bare LF all."""
+		fake = self.own(FakeRspamd)
+		shim = self.own(Shim, backend=fake.url)
+		fake.answer(verdict("add header", 7.0, symbols={
+			"FIRST": {"score": 7.5, "description": "BODY: Weighs"}, "LAST": {"score": -0.5, "description": "URI: Hardly does"}}))
+		for error, result in run([(client, shim, "report", [], SPAM) for client in CLIENTS]):
+			self.assertIsNone(error)
+			self.assertEqual(result["report"], [{"score": "0.5", "name": "LAST", "description": "URI", "type": "Hardly"}])
 
 	def test_no_rspamd(self):
 		"""No result of theirs looks like a verdict then."""
