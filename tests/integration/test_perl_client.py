@@ -33,31 +33,6 @@ SPAM_ACTIONS = ("reject", "rewrite subject", "add header")
 MESSAGES = [message(X_Test_Score=score, Subject=f"caf\N{LATIN SMALL LETTER E WITH ACUTE} {score}") for score in (-1.25, 0, 4.3, 6.55, 8.1, 21)]
 SPAM, HAM = message(X_Test_Score=7), message(X_Test_Score=1)
 
-FUZZY = """
-worker "fuzzy" {
-	bind_socket = "127.0.0.1:@PORT@";
-	count = 1;
-	backend = "sqlite";
-	hashfile = "$DBDIR/fuzzy.db";
-	allow_update = ["127.0.0.1"];
-	expire = 1d;
-	sync = 1s;
-}
-options { filters = "regexp,fuzzy_check"; }
-fuzzy_check {
-	rule "test" {
-		servers = "127.0.0.1:@PORT@";
-		symbol = "FUZZY_UNKNOWN";
-		read_only = no;
-		skip_unknown = no;
-		min_bytes = 0;
-		min_length = 0;
-		fuzzy_map = { FUZZY_TEST { max_score = 20; flag = 11; } }
-	}
-}
-metric { name = "default"; symbol "FUZZY_TEST" { weight = 10; } symbol "BAYES_SPAM" { weight = 5; } symbol "BAYES_HAM" { weight = -3; } }
-"""
-
 
 class Base(Case):
 	"""call(method, …): what the client's method returned, and its resp_code and resp_msg."""
@@ -183,7 +158,7 @@ class Learning(Base):
 	def setUpClass(cls):
 		super().setUpClass()
 		cls.redis = cls.shared(Redis)
-		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, extra=FUZZY.replace("@PORT@", str(free_port())))
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, fuzzy=True)
 		password = cls.folder("password") / "password"
 		password.write_text("rwpass\n")
 		password.chmod(0o600)
@@ -219,18 +194,18 @@ class Learning(Base):
 
 	def test_report_and_revoke(self):
 		mail = self.mail("an offer that is sent to everybody, over and over again, word by word ", 5)
-		self.assertNotIn("FUZZY_TEST", self.symbols(mail))
+		self.assertNotIn("FUZZY_DENIED", self.symbols(mail))
 		# Without a fuzzy storage Bayes learns, but nothing was reported.
 		self.assertEqual(self.tell(self.bayes, "report", mail), (0, "0"))
 		self.assertEqual(self.tell(self.bayes, "revoke", mail), (0, "0"))
 		self.assertEqual(self.tell(self.shim, "report", mail), (1, "0"))
-		wait_until(lambda: "FUZZY_TEST" in self.symbols(mail), "the fuzzy storage knows the message")
+		wait_until(lambda: "FUZZY_DENIED" in self.symbols(mail), "the fuzzy storage knows the message")
 		self.assertEqual(self.tell(self.shim, "revoke", mail), (1, "0"))
-		wait_until(lambda: "FUZZY_TEST" not in self.symbols(mail), "the fuzzy storage has dropped the message")
+		wait_until(lambda: "FUZZY_DENIED" not in self.symbols(mail), "the fuzzy storage has dropped the message")
 
 	def test_forget(self):
 		mail = self.mail("one more offer of a kind that nobody has ever seen before in any mailbox ", 6)
 		self.assertEqual(self.tell(self.shim, "report", mail), (1, "0"))
-		wait_until(lambda: "FUZZY_TEST" in self.symbols(mail), "the fuzzy storage knows the message")
+		wait_until(lambda: "FUZZY_DENIED" in self.symbols(mail), "the fuzzy storage knows the message")
 		self.assertEqual(self.tell(self.shim, "learn", mail, 2), (1, "0"))
-		wait_until(lambda: "FUZZY_TEST" not in self.symbols(mail), "the fuzzy storage has dropped the message")
+		wait_until(lambda: "FUZZY_DENIED" not in self.symbols(mail), "the fuzzy storage has dropped the message")
