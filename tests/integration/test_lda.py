@@ -505,6 +505,15 @@ class Server:
 		self.only()
 
 
+	def test_refused(self):
+		"""What dovecot-lda refuses, the mail server returns to the sender."""
+		self.addCleanup(self.home.set_quota, None)
+		self.home.set_quota("no")
+		number = self.deliver(message(body="x\n" * 2500))
+		self.is_returned(number)
+		self.assertEqual(self.home.mails(), {})
+
+
 class EximAndLdaSpamc(Server, Base):
 	@classmethod
 	def setUpClass(cls):
@@ -529,6 +538,9 @@ class EximAndLdaSpamc(Server, Base):
 		self.assertIn(number, self.exim.queue())
 		self.assertRegex(self.exim.main_log(), rf"{number} == alice@test.example .*T=lda_spamc defer")
 
+	def is_returned(self, number):
+		self.assertRegex(self.exim.main_log(), rf"{number} \*\* alice@test.example .*T=lda_spamc: .*returned 77")
+
 
 class PostfixAndLdaSpamc(Server, Base):
 	@classmethod
@@ -544,8 +556,15 @@ class PostfixAndLdaSpamc(Server, Base):
 		self.postfix.flush()
 
 	def is_deferred(self, number):
-		wait_until(lambda: f"{number}: to=<alice@test.example>" in self.postfix.log(), "Postfix has tried")
-		self.assertRegex(self.postfix.log(), rf"{number}: to=<alice@test.example>, .*dsn=4\.3\.0, status=deferred")
+		self.has_tried(number, r"dsn=4\.3\.0, status=deferred")
+
+	def is_returned(self, number):
+		self.has_tried(number, r"dsn=5\.7\.0, status=bounced .*Quota exceeded")
+
+	def has_tried(self, number, result):
+		tried = f"{number}: to=<alice@test.example>, "
+		wait_until(lambda: tried in self.postfix.log(), "Postfix has tried")
+		self.assertRegex(self.postfix.log(), tried + f".*{result}")
 
 
 class PostfixWithAlice(Postfix):
