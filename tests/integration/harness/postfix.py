@@ -25,7 +25,7 @@ maillog_file_prefixes = {dir}
 import_environment = {environment}
 mail_owner = postfix
 setgid_group = postdrop
-default_privs = nobody
+default_privs = other
 myhostname = mx.test.example
 mydomain = test.example
 mynetworks = 127.0.0.0/8
@@ -108,8 +108,8 @@ class Postfix(process.Party):
 		"""passwd and group: Postfix wants its users and groups to be different ones."""
 		uid, gid = process.server_ids()
 		(self.dir / "passwd").write_text(f"root:x:0:0:root:/:/bin/sh\npostfix:x:{uid}:{gid}:test:{self.dir}:/bin/sh\n"
-		                                 "nobody:x:65534:65534:nobody:/:/bin/sh\n")
-		(self.dir / "group").write_text(f"root:x:0:\npostfix:x:{gid}:\npostdrop:x:{gid + 1}:\nnogroup:x:65534:\n")
+		                                 f"other:x:{uid + 1}:{gid + 1}:test:/:/bin/sh\n")
+		(self.dir / "group").write_text(f"root:x:0:\npostfix:x:{gid}:\nother:x:{gid + 1}:\npostdrop:x:{gid + 2}:\n")
 		return self.dir
 
 	def environment(self):
