@@ -16,6 +16,7 @@
 
 #include "account.h"
 #include "answer.h"
+#include "intake.h"
 #include "log.h"
 #include "message.h"
 #include "scan.h"
@@ -26,13 +27,6 @@
 #include "timer.h"
 #include "tls.h"
 
-/* So much of a request is read before memory is asked for; then the message
-   in steps, smaller ones where its end is not known. */
-#define READ_AHEAD	(16384 - 64)
-#define STEP		262144
-#define STEP_UNKNOWN	65536
-/* zlib makes no more of a byte than so many. */
-#define ZLIB_MOST	1032
 /* A client that has its reply is given so long to close, in seconds. */
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
@@ -65,15 +59,13 @@ struct session {
 	struct timespec	 at[NMOMENTS];
 	char		 peer[NI_MAXHOST + NI_MAXSERV + 4];
 
-	struct spamd_request *request;
-	struct message	*message;
-	bool		 any;		/* has the client sent anything? */
+	struct intake	*intake;
+	struct spamd_request *request;	/* the intake's */
+	struct message	*message;	/* likewise */
 	bool		 tls;
 	bool		 whole;		/* the request has come to its end */
 	char		 late[80];	/* the deadline that it missed, for the log */
 
-	struct budget_holder memory;	/* what the message takes */
-	size_t		 asked;		/* to be read when that is granted */
 	struct sockaddr_storage counted;	/* among the clients; or zero */
 
 	struct envelope	*exim;		/* from Exim's own lines */
@@ -171,14 +163,12 @@ count(struct session *s)
 static void
 destroy(struct session *s)
 {
-	budget_release(&s->env->budget, &s->memory);
 	if (s->counted.ss_family != AF_UNSPEC)
 		clients_remove(s->env->clients, (struct sockaddr *)&s->counted);
 	scan_free(s->scan);
 	tell_free(s->tell);
 	envelope_free(s->exim);
-	message_free(s->message);
-	spamd_request_free(s->request);
+	intake_free(s->intake);
 	if (s->timer != NULL)
 		event_free(s->timer);
 	if (s->total != NULL)
@@ -211,7 +201,7 @@ end(struct session *s, enum account_ending ending)
 		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
 		    ACCOUNT_REPLIED;
 	/* a connection without a byte is no request: port checks do that */
-	if (s->any)
+	if (intake_begun(s->intake))
 		write_account(s, ending);
 	else if (s->tls && ending == ACCOUNT_GONE)
 		log_limited(LOG_WARNING, peer_host(s, name), "client=%s no request "
@@ -223,15 +213,6 @@ end(struct session *s, enum account_ending ending)
 	env->ended(env->arg);
 }
 
-/* The message is not needed any longer; more of it is only read away. */
-static void
-drop_message(struct session *s)
-{
-	message_drop(s->message);
-	budget_release(&s->env->budget, &s->memory);
-	stream_allow(s->stream, SIZE_MAX);
-}
-
 /* The reply is with the kernel: closes so that the client gets it. */
 static void
 replied(struct session *s)
@@ -239,7 +220,7 @@ replied(struct session *s)
 	note_time(s, AT_REPLIED);
 	s->state = STATE_LINGER;
 	(void)event_del(s->total);
-	drop_message(s);
+	intake_drop(s->intake);
 	stream_shutdown(s->stream);
 	if (stream_eof(s->stream)) {
 		end(s, s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
@@ -272,7 +253,7 @@ reply(struct session *s)
 	tell_free(s->tell);
 	s->tell = NULL;
 	if (!answer_has_message(s->request))
-		drop_message(s);
+		intake_drop(s->intake);
 	if (rc == -1) {
 		/* a close without a byte is no verdict */
 		outcome_failed(&s->outcome, FAILURE_INTERNAL, "out of memory");
@@ -423,7 +404,7 @@ message_complete(struct session *s)
 		return;
 	}
 	s->account.size = message_size(s->message);
-	budget_keep(&s->env->budget, &s->memory, message_kept(s->message));
+	intake_settle(s->intake);
 	if (message_too_large(s->message))
 		too_large(s);
 	else if (message_size(s->message) == 0)
@@ -432,60 +413,6 @@ message_complete(struct session *s)
 		tell(s);
 	else
 		start_scan(s);
-}
-
-/* What was read without asking counts, too. */
-static void
-charge(struct session *s)
-{
-	uint64_t kept = message_kept(s->message);
-
-	if (kept > s->memory.held)
-		budget_charge(&s->env->budget, &s->memory,
-		    kept - s->memory.held);
-}
-
-/*
- * Lets the client send more of its message, once there is memory for it;
- * until then what it writes stays with the kernel.
- */
-static void
-read_more(struct session *s)
-{
-	uint64_t n = message_room(s->message);
-
-	if (stream_allowance(s->stream) > 0 || s->memory.wanted > 0)
-		return;
-	if (message_discards(s->message)) {
-		budget_keep(&s->env->budget, &s->memory, 0);
-		stream_allow(s->stream, SIZE_MAX);
-		return;
-	}
-	if (n > STEP)
-		n = n == UINT64_MAX ? STEP_UNKNOWN : STEP;
-	if (budget_ask(&s->env->budget, &s->memory, n))
-		stream_allow(s->stream, (size_t)n);
-	else
-		s->asked = (size_t)n;
-}
-
-/* EOM: the client has half-closed. */
-static void
-take_body(struct session *s, bool eom)
-{
-	switch (message_take(s->message, stream_input(s->stream), eom)) {
-	case MESSAGE_MORE:
-		charge(s);
-		read_more(s);
-		break;
-	case MESSAGE_WHOLE:
-		charge(s);
-		message_complete(s);
-		break;
-	case MESSAGE_BAD:
-		fail(s, FAILURE_REQUEST, message_error(s->message));
-		break;
-	}
 }
 
 /* May a client of this listener ask for this?  Else: why not, and *F. */
@@ -504,37 +431,7 @@ refusal(const struct session *s, enum failure *f)
 	return tell_refusal(s->env->conf, r, f);
 }
 
-/*
- * Is there memory for all that a compressed message may come to?  If not, it
- * is read when there is.
- */
-static bool
-inflatable(struct session *s)
-{
-	const struct spamd_request *r = s->request;
-	uint64_t n = s->env->conf->max_message_size;
-
-	if (r->has_length && r->length < n / ZLIB_MOST)
-		n = r->length * ZLIB_MOST;
-	s->asked = SIZE_MAX;
-	if (n > 0 && !budget_ask(&s->env->budget, &s->memory, n)) {
-		stream_allow(s->stream, 0);
-		return false;
-	}
-	stream_allow(s->stream, SIZE_MAX);
-	return true;
-}
-
-/* There is memory now for what was asked for. */
-static void
-on_memory(void *arg)
-{
-	struct session *s = arg;
-
-	stream_allow(s->stream, s->asked);
-	if (s->request->compress != NULL)
-		take_body(s, stream_eof(s->stream));
-}
+static void progress(struct session *, enum intake_progress);
 
 static void
 head_done(struct session *s)
@@ -557,45 +454,49 @@ head_done(struct session *s)
 		reply(s);
 		return;
 	}
-	if (message_expect(s->message, r) == -1) {
-		fail(s, FAILURE_REQUEST, message_error(s->message));
-		return;
-	}
 	s->state = STATE_BODY;
-	if (r->compress == NULL || inflatable(s))
-		take_body(s, false);
+	progress(s, intake_message(s->intake));
 }
 
-/* Gives what has come to the parser of the head.  EOM: half-closed. */
+/* The request has come so far. */
 static void
-take_head(struct session *s, bool eom)
+progress(struct session *s, enum intake_progress pr)
 {
-	struct evbuffer *in = stream_input(s->stream);
-	enum spamd_progress pr = SPAMD_MORE;
-	struct evbuffer_iovec v;
-	size_t used;
-
-	/* the length is asked too: a peek finds the space that is reserved */
-	while (pr == SPAMD_MORE && evbuffer_get_length(in) > 0 &&
-	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
-		if (!s->any)
-			timer_arm(s->timer, s->env->conf->timeout.client);
-		s->any = true;
-		pr = spamd_request_feed(s->request, v.iov_base, v.iov_len,
-		    false, &used);
-		(void)evbuffer_drain(in, used);
-	}
-	if (pr == SPAMD_MORE && eom && s->any)
-		pr = spamd_request_feed(s->request, "", 0, true, &used);
-	if (pr == SPAMD_BAD)
-		fail(s, FAILURE_REQUEST, spamd_request_error(s->request));
-	else if (pr == SPAMD_HEAD_DONE)
+	switch (pr) {
+	case INTAKE_MORE:
+		break;
+	case INTAKE_HEAD:
 		head_done(s);
-	else if (eom)
+		break;
+	case INTAKE_WHOLE:
+		message_complete(s);
+		break;
+	case INTAKE_BAD:
+		fail(s, FAILURE_REQUEST, intake_error(s->intake));
+		break;
+	case INTAKE_CUT:
 		end(s, ACCOUNT_GONE);
-	else if (stream_allowance(s->stream) == 0)
-		/* the head has limits of its own */
-		stream_allow(s->stream, READ_AHEAD);
+		break;
+	}
+}
+
+static void
+on_intake(enum intake_progress pr, void *arg)
+{
+	progress(arg, pr);
+}
+
+/* Takes what the client has sent; EOM: it has half-closed. */
+static void
+take(struct session *s, bool eom)
+{
+	bool begun = intake_begun(s->intake);
+	enum intake_progress pr = intake_take(s->intake, eom);
+
+	/* from its first byte on it has other deadlines */
+	if (!begun && intake_begun(s->intake))
+		timer_arm(s->timer, s->env->conf->timeout.client);
+	progress(s, pr);
 }
 
 static void
@@ -611,10 +512,8 @@ on_read(struct session *s)
 {
 	switch (s->state) {
 	case STATE_HEAD:
-		take_head(s, false);
-		break;
 	case STATE_BODY:
-		take_body(s, false);
+		take(s, false);
 		break;
 	default:
 		/* a line end after the body, or the rest of a bad request */
@@ -629,7 +528,7 @@ on_eof(struct session *s)
 	bool rspamc;
 
 	if (s->state == STATE_HEAD) {
-		take_head(s, true);
+		take(s, true);
 		return;
 	}
 	if (s->state == STATE_LINGER) {
@@ -639,8 +538,8 @@ on_eof(struct session *s)
 	rspamc = s->request->dialect == SPAMD_RSPAMC;
 	if (rspamc && !s->env->conf->shutdown_workaround)
 		end(s, ACCOUNT_GONE);
-	else if (s->state == STATE_BODY && s->memory.wanted == 0)
-		take_body(s, true);
+	else if (s->state == STATE_BODY)
+		take(s, true);
 }
 
 static void
@@ -688,7 +587,7 @@ expired(struct session *s, const char *key, double t)
 
 	switch (s->state) {
 	case STATE_HEAD:
-		if (!s->any) {
+		if (!intake_begun(s->intake)) {
 			(void)snprintf(s->late, sizeof(s->late),
 			    "%s = %g s is over", key, t);
 			end(s, ACCOUNT_GONE);
@@ -698,7 +597,7 @@ expired(struct session *s, const char *key, double t)
 		    "reading the head of the request", key, t);
 		break;
 	case STATE_BODY:
-		if (s->memory.wanted > 0) {
+		if (intake_waits(s->intake)) {
 			no_memory(s, key, t);
 			return;
 		}
@@ -738,7 +637,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->state == STATE_REPLY)
 		expired(s, "timeout_reply", t->reply);
-	else if (s->any)
+	else if (intake_begun(s->intake))
 		expired(s, "timeout_client", t->client);
 	else
 		expired(s, "timeout_idle", t->idle);
@@ -800,8 +699,6 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	}
 	s->env = env;
 	s->listen = l;
-	s->memory.cb = on_memory;
-	s->memory.arg = s;
 	clients_name(s->peer, sizeof(s->peer), sa, len);
 	note_time(s, AT_START);
 	if (turns_away(s, sa, len)) {
@@ -810,12 +707,12 @@ session_start(struct session_env *env, const struct conf_listen *l,
 		return;
 	}
 	s->stream = stream_new(env->base, fd, on_stream, s);
-	s->request = spamd_request_new();
-	s->message = message_new(env->conf->max_message_size);
+	if (s->stream != NULL)
+		s->intake = intake_new(s->stream, &env->budget,
+		    env->conf->max_message_size, on_intake, s);
 	s->timer = event_new(env->base, -1, EV_TIMEOUT, on_timer, s);
 	s->total = event_new(env->base, -1, EV_TIMEOUT, on_total, s);
-	if (s->stream == NULL || s->request == NULL || s->message == NULL ||
-	    s->timer == NULL || s->total == NULL)
+	if (s->stream == NULL || s->intake == NULL || s->timer == NULL || s->total == NULL)
 		goto fail_session;
 	if (l->tls != NULL) {
 		if ((ssl = tls_accept(l->tls)) == NULL)
@@ -823,7 +720,8 @@ session_start(struct session_env *env, const struct conf_listen *l,
 		stream_tls(s->stream, ssl);
 		s->tls = true;
 	}
-	stream_allow(s->stream, READ_AHEAD);
+	s->request = intake_request(s->intake);
+	s->message = intake_body(s->intake);
 	if (stream_start(s->stream, false) == -1)
 		goto fail_session;
 	timer_arm(s->timer, env->conf->timeout.idle);
@@ -844,7 +742,7 @@ sessions_hurry(struct session_env *env)
 	struct session *s;
 
 	LIST_FOREACH(s, &env->sessions, entry)
-		if (!s->any)
+		if (!intake_begun(s->intake))
 			timer_arm(s->timer, HURRY);
 }
 
@@ -855,11 +753,11 @@ sessions_abort(struct session_env *env)
 	size_t n = 0;
 
 	while ((s = LIST_FIRST(&env->sessions)) != NULL) {
-		n += s->any && s->state != STATE_LINGER;
+		n += intake_begun(s->intake) && s->state != STATE_LINGER;
 		(void)snprintf(s->late, sizeof(s->late), "timeout_stop = %g s "
 		    "is over", env->conf->timeout.stop);
 		/* an error, if it goes out at once: no reply is no verdict */
-		if (s->any && s->state < STATE_REPLY) {
+		if (intake_begun(s->intake) && s->state < STATE_REPLY) {
 			cancel_scan(s);
 			fail(s, FAILURE_TIMEOUT, s->late);
 		}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include <event2/buffer.h>
+
+#include "intake.h"
+#include "stream.h"
+
+/* So much of a request is read before memory is asked for; then the message
+   in steps, smaller ones where its end is not known. */
+#define READ_AHEAD	(16384 - 64)
+#define STEP		262144
+#define STEP_UNKNOWN	65536
+/* zlib makes no more of a byte than so many. */
+#define ZLIB_MOST	1032
+
+struct intake {
+	struct stream	*stream;
+	struct budget	*budget;
+	intake_cb	*cb;
+	void		*arg;
+	uint64_t	 max;
+	struct spamd_request *request;
+	struct message	*message;
+	const char	*error;
+	bool		 begun;
+	bool		 in_message;
+	struct budget_holder memory;	/* what the message takes */
+	size_t		 asked;		/* to be read when that is granted */
+};
+
+static void on_memory(void *);
+
+struct intake *
+intake_new(struct stream *s, struct budget *b, uint64_t max, intake_cb *cb,
+    void *arg)
+{
+	struct intake *i;
+
+	if ((i = calloc(1, sizeof(*i))) == NULL)
+		return NULL;
+	i->stream = s;
+	i->budget = b;
+	i->max = max;
+	i->cb = cb;
+	i->arg = arg;
+	i->memory.cb = on_memory;
+	i->memory.arg = i;
+	i->request = spamd_request_new();
+	i->message = message_new(max);
+	if (i->request == NULL || i->message == NULL) {
+		intake_free(i);
+		return NULL;
+	}
+	stream_allow(s, READ_AHEAD);
+	return i;
+}
+
+void
+intake_free(struct intake *i)
+{
+	if (i == NULL)
+		return;
+	budget_release(i->budget, &i->memory);
+	message_free(i->message);
+	spamd_request_free(i->request);
+	free(i);
+}
+
+/* Gives what has come to the parser of the head. */
+static enum intake_progress
+take_head(struct intake *i, bool eom)
+{
+	struct evbuffer *in = stream_input(i->stream);
+	enum spamd_progress pr = SPAMD_MORE;
+	struct evbuffer_iovec v;
+	size_t used;
+
+	/* the length is asked too: a peek finds the space that is reserved */
+	while (pr == SPAMD_MORE && evbuffer_get_length(in) > 0 &&
+	    evbuffer_peek(in, -1, NULL, &v, 1) > 0) {
+		i->begun = true;
+		pr = spamd_request_feed(i->request, v.iov_base, v.iov_len,
+		    false, &used);
+		(void)evbuffer_drain(in, used);
+	}
+	if (pr == SPAMD_MORE && eom && i->begun)
+		pr = spamd_request_feed(i->request, "", 0, true, &used);
+	if (pr == SPAMD_BAD) {
+		i->error = spamd_request_error(i->request);
+		return INTAKE_BAD;
+	}
+	if (pr == SPAMD_HEAD_DONE)
+		return INTAKE_HEAD;
+	if (eom)
+		return INTAKE_CUT;
+	/* the head has limits of its own */
+	if (stream_allowance(i->stream) == 0)
+		stream_allow(i->stream, READ_AHEAD);
+	return INTAKE_MORE;
+}
+
+/* What was read without asking counts, too. */
+static void
+charge(struct intake *i)
+{
+	uint64_t kept = message_kept(i->message);
+
+	if (kept > i->memory.held)
+		budget_charge(i->budget, &i->memory, kept - i->memory.held);
+}
+
+/*
+ * Lets the client send more of its message, once there is memory for it;
+ * until then what it writes stays with the kernel.
+ */
+static void
+read_more(struct intake *i)
+{
+	uint64_t n = message_room(i->message);
+
+	if (stream_allowance(i->stream) > 0 || intake_waits(i))
+		return;
+	if (message_discards(i->message)) {
+		budget_keep(i->budget, &i->memory, 0);
+		stream_allow(i->stream, SIZE_MAX);
+		return;
+	}
+	if (n > STEP)
+		n = n == UINT64_MAX ? STEP_UNKNOWN : STEP;
+	i->asked = (size_t)n;
+	if (budget_ask(i->budget, &i->memory, n))
+		stream_allow(i->stream, (size_t)n);
+}
+
+static enum intake_progress
+take_message(struct intake *i, bool eom)
+{
+	enum message_progress pr = message_take(i->message,
+	    stream_input(i->stream), eom);
+
+	if (pr == MESSAGE_BAD) {
+		i->error = message_error(i->message);
+		return INTAKE_BAD;
+	}
+	charge(i);
+	if (pr == MESSAGE_WHOLE)
+		return INTAKE_WHOLE;
+	read_more(i);
+	return INTAKE_MORE;
+}
+
+enum intake_progress
+intake_take(struct intake *i, bool eom)
+{
+	if (intake_waits(i))
+		return INTAKE_MORE;
+	return i->in_message ? take_message(i, eom) : take_head(i, eom);
+}
+
+/*
+ * Is there memory for all that a compressed message may come to?  If not, it
+ * is read when there is.
+ */
+static bool
+inflatable(struct intake *i)
+{
+	const struct spamd_request *r = i->request;
+	uint64_t n = i->max;
+
+	if (r->has_length && r->length < n / ZLIB_MOST)
+		n = r->length * ZLIB_MOST;
+	i->asked = SIZE_MAX;
+	if (n > 0 && !budget_ask(i->budget, &i->memory, n)) {
+		stream_allow(i->stream, 0);
+		return false;
+	}
+	stream_allow(i->stream, SIZE_MAX);
+	return true;
+}
+
+enum intake_progress
+intake_message(struct intake *i)
+{
+	if (message_expect(i->message, i->request) == -1) {
+		i->error = message_error(i->message);
+		return INTAKE_BAD;
+	}
+	i->in_message = true;
+	if (i->request->compress != NULL && !inflatable(i))
+		return INTAKE_MORE;
+	return take_message(i, false);
+}
+
+/* There is memory now for what was asked for. */
+static void
+on_memory(void *arg)
+{
+	struct intake *i = arg;
+
+	stream_allow(i->stream, i->asked);
+	/* of a compressed message something is here already */
+	if (i->request->compress != NULL)
+		i->cb(take_message(i, stream_eof(i->stream)), i->arg);
+}
+
+const char *
+intake_error(const struct intake *i)
+{
+	return i->error;
+}
+
+bool
+intake_begun(const struct intake *i)
+{
+	return i->begun;
+}
+
+bool
+intake_waits(const struct intake *i)
+{
+	return i->memory.wanted > 0;
+}
+
+void
+intake_settle(struct intake *i)
+{
+	budget_keep(i->budget, &i->memory, message_kept(i->message));
+}
+
+void
+intake_drop(struct intake *i)
+{
+	message_drop(i->message);
+	budget_release(i->budget, &i->memory);
+	stream_allow(i->stream, SIZE_MAX);
+}
+
+struct spamd_request *
+intake_request(struct intake *i)
+{
+	return i->request;
+}
+
+struct message *
+intake_body(struct intake *i)
+{
+	return i->message;
+}
