@@ -225,6 +225,30 @@ class Sieve:
 		self.assertNotEqual(self.deliver(message(), lda="/nonexistent/dovecot-lda"), 0)
 
 
+class EachHeader(Case):
+	"""rspamd.sieve, header by header: also where an action has a name of its own."""
+
+	def test_each(self):
+		home = self.own(Home)
+		home.use_sieve()
+		stars = "*" * 15
+		for headers, where in (
+				({}, ("", "")), ({"X-Spam-Flag": "YES"}, ("Junk", "")), ({"X-Spam-Flag": "NO"}, ("", "")),
+				({"X-Spam": "yes"}, ("Junk", "")), ({"X-Spam": "yes", "X-Spam-Action": "quarantine"}, ("Junk", "")),
+				({"X-Spam": "yes", "X-Spam-Action": "soft reject"}, ("", "")),
+				({"X-Spam-Status": "Yes, score=7.0 required=6.0"}, ("Junk", "")),
+				({"X-Spam-Status": "No, score=1.0 required=6.0"}, ("", "")),
+				({"X-Spam-Action": "add header"}, ("Junk", "")), ({"X-Spam-Action": "rewrite subject"}, ("Junk", "")),
+				({"X-Spam-Action": "reject"}, ("Junk", "S")), ({"X-Spam-Action": "greylist"}, ("", "")),
+				({"X-Spam-Level": stars}, ("", "")), ({"X-Spam-Level": stars, "X-Spam": "yes"}, ("Junk", "S")),
+				({"X-Spam-Level": stars[1:], "X-Spam": "yes"}, ("Junk", ""))):
+			with self.subTest(headers):
+				home.empty()
+				code, said = home.run("/usr/lib/dovecot/dovecot-lda", "-e", mail=message(**headers))
+				self.assertEqual(code, 0, said)
+				self.assertEqual([(name, flags) for name, mails in home.mails().items() for _, flags in mails], [where])
+
+
 class SpamcAndDovecot(Sieve, SpamcAgents, Base):
 	"""dovecot-lda behind spamc, as a mail server runs it."""
 
