@@ -34,18 +34,25 @@ grant(struct budget *b, struct budget_holder *h)
 {
 	uint64_t n = h->wanted;
 
+	if (!fits(b, n))
+		b->beyond = h;
 	leave(b, h);
 	budget_charge(b, h, n);
 	h->cb(h->arg);
 }
 
-/* The one to be served beyond the limit: who holds something gives it back
-   the sooner. */
+/*
+ * The one to be served beyond the limit: always the same, up to its end, or
+ * all would grow in turn; at first one who holds something, which gives it
+ * back the sooner.
+ */
 static struct budget_holder *
 first_stuck(struct budget *b)
 {
 	struct budget_holder *h;
 
+	if (b->beyond != NULL)
+		return b->beyond;
 	TAILQ_FOREACH(h, &b->queue, entry)
 		if (h->held > 0)
 			return h;
@@ -84,6 +91,8 @@ budget_ask(struct budget *b, struct budget_holder *h, uint64_t n)
 {
 	if (TAILQ_EMPTY(&b->queue) &&
 	    (fits(b, n) || b->used == h->held)) {
+		if (!fits(b, n))
+			b->beyond = h;
 		budget_charge(b, h, n);
 		return true;
 	}
@@ -109,6 +118,8 @@ budget_keep(struct budget *b, struct budget_holder *h, uint64_t n)
 		return;
 	b->used -= h->held - n;
 	h->held = n;
+	if (n == 0 && b->beyond == h)
+		b->beyond = NULL;
 	wake(b);
 }
 

@@ -6,7 +6,8 @@
  * room: the client's own machine keeps the rest meanwhile.  Those who wait
  * are served in the order of their coming.  If all that is held belongs to
  * such as wait, the first of these is served beyond the limit, lest they
- * wait for each other; one message at a time is above it for that.
+ * wait for each other, and so is it each time until it has given all back:
+ * one message at a time is above the limit for that.
  */
 #ifndef BUDGET_H_
 #define BUDGET_H_
@@ -34,6 +35,7 @@ struct budget {
 	uint64_t	 limit;		/* bytes */
 	uint64_t	 used;
 	uint64_t	 stuck;		/* of these, held by such as wait */
+	struct budget_holder *beyond;	/* served beyond the limit; or NULL */
 	struct budget_queue queue;
 	budget_cb	*wake;		/* budget_serve() is worthwhile */
 	void		*arg;

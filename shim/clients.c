@@ -57,6 +57,13 @@ clients_free(struct clients *c)
 	free(c);
 }
 
+/* No network of IPv6 that is in use begins like this. */
+static uint64_t
+key_of_ipv4(uint32_t addr)
+{
+	return UINT64_C(0xffffffff00000000) | addr;
+}
+
 /* Who is at SA, as a number; 0 for a unix socket. */
 static uint64_t
 key_of(const struct sockaddr *sa)
@@ -64,13 +71,17 @@ key_of(const struct sockaddr *sa)
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
 	uint64_t key = 0;
+	uint32_t v4;
 
 	if (sa->sa_family == AF_INET) {
 		memcpy(&in, sa, sizeof(in));
-		/* no network of IPv6 that is in use begins like this */
-		key = UINT64_C(0xffffffff00000000) | in.sin_addr.s_addr;
+		key = key_of_ipv4(in.sin_addr.s_addr);
 	} else if (sa->sa_family == AF_INET6) {
 		memcpy(&in6, sa, sizeof(in6));
+		if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
+			memcpy(&v4, &in6.sin6_addr.s6_addr[12], sizeof(v4));
+			return key_of_ipv4(v4);
+		}
 		memcpy(&key, &in6.sin6_addr, sizeof(key));
 		/* ::1 and the like: not the mark of a unix socket */
 		if (key == 0)

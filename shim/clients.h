@@ -3,7 +3,8 @@
  * clients: how many connections each client address has with a worker.
  *
  * An IPv6 client is known by its network of 64 bits, within which it may
- * choose.  Clients over a unix socket are not told apart, and not counted.
+ * choose; one that speaks IPv4 to a socket for both is an IPv4 client.  Clients
+ * over a unix socket are not told apart, and not counted.
  */
 #ifndef CLIENTS_H_
 #define CLIENTS_H_

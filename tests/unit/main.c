@@ -173,6 +173,9 @@ main(void)
 	srunner_add_suite(sr, rspamc_reply_suite());
 	srunner_add_suite(sr, rewrite_suite());
 	srunner_add_suite(sr, account_suite());
+	srunner_add_suite(sr, breaker_suite());
+	srunner_add_suite(sr, budget_suite());
+	srunner_add_suite(sr, clients_suite());
 	srunner_add_suite(sr, counters_suite());
 	srunner_add_suite(sr, metrics_text_suite());
 	srunner_add_suite(sr, page_suite());
