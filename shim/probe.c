@@ -98,6 +98,7 @@ int
 probe_run(const struct conf *conf, FILE *out)
 {
 	struct probe_report r = { .out = out };
+	const struct probe_place none = { &r, "controller", "-" };
 	struct result res = { .refused = false };
 	struct probe_name *names;
 	size_t i;
@@ -125,6 +126,9 @@ probe_run(const struct conf *conf, FILE *out)
 	for (i = 0; i < conf->ncontroller; i++)
 		check_controller(&r, conf, &conf->controller[i],
 		    &names[conf->nbackend + i], &res);
+	if (conf->ncontroller == 0)
+		probe_report_say(&none, PROBE_NOTE, "connect", "none is "
+		    "configured: clients cannot train rspamd (TELL)");
 	free(names);
 	probe_report_summary(&r);
 	return res.unavailable ? EX_UNAVAILABLE : res.refused ? EX_NOPERM :

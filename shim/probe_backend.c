@@ -86,15 +86,9 @@ static void
 say_verdict(const struct check *c, const struct probe_wire_answer *a,
     const struct verdict *v)
 {
-	char action[48];
-	struct text t;
-
-	text_init(&t, sizeof(action) - 1);
-	(void)text_clean(&t, v->action, strlen(v->action), t.max);
-	(void)snprintf(action, sizeof(action), "%s", text_string(&t));
-	text_free(&t);
-	probe_report_say(c->place, PROBE_OK, "scan", "%.1f ms, \"%s\", score %.2f",
-	    a->total * 1e3, action, outcome_shown(v->score, 2));
+	probe_report_say(c->place, PROBE_OK, "scan", "%.1f ms, \"%.40s\", "
+	    "score %.2f", a->total * 1e3, v->action,
+	    outcome_shown(v->score, 2));
 	if (v->skipped)
 		probe_report_say(c->place, PROBE_WARNING, "scan", "rspamd skipped "
 		    "the mail without a look at it (is_skipped); look for "
@@ -186,8 +180,14 @@ is_controller(const struct check *c)
 	return is_it;
 }
 
-/* Does a client of rspamd's own text protocol get its verdict? */
-static bool
+enum exim {
+	EXIM_ANSWERED,
+	EXIM_CLOSED,		/* without an answer that Exim could read */
+	EXIM_TOO_SLOW
+};
+
+/* What does a client of rspamd's own text protocol get? */
+static enum exim
 ask_as_exim(const struct check *c, bool half_close)
 {
 	struct probe_wire_question q = { .half_close = half_close,
@@ -195,7 +195,7 @@ ask_as_exim(const struct check *c, bool half_close)
 	struct probe_wire_peer peer = *c->peer;
 	struct probe_wire_answer a;
 	struct text ask, mail;
-	bool answered;
+	enum exim got;
 
 	text_init(&mail, MAIL_MAX);
 	text_init(&ask, 2 * MAIL_MAX);
@@ -206,11 +206,12 @@ ask_as_exim(const struct check *c, bool half_close)
 	q.len = ask.len;
 	peer.brief = true;
 	probe_wire_ask(&peer, &q, &a);
-	answered = strncmp(a.raw, "RSPAMD/", 7) == 0;
+	got = strncmp(a.raw, "RSPAMD/", 7) == 0 ? EXIM_ANSWERED :
+	    a.timed_out ? EXIM_TOO_SLOW : EXIM_CLOSED;
 	probe_wire_free(&a);
 	text_free(&ask);
 	text_free(&mail);
-	return answered;
+	return got;
 }
 
 /*
@@ -220,11 +221,18 @@ ask_as_exim(const struct check *c, bool half_close)
 static void
 check_half_close(const struct check *c)
 {
-	if (ask_as_exim(c, true))
+	enum exim half = ask_as_exim(c, true), whole = EXIM_CLOSED;
+
+	if (half == EXIM_CLOSED)
+		whole = ask_as_exim(c, false);
+	if (half == EXIM_ANSWERED)
 		probe_report_say(c->place, PROBE_OK, "half-close", "a client that "
 		    "half-closes, as Exim 4.86 and 4.87 with variant=rspamd, would "
 		    "be answered here too");
-	else if (ask_as_exim(c, false))
+	else if (half == EXIM_TOO_SLOW || whole == EXIM_TOO_SLOW)
+		probe_report_say(c->place, PROBE_NOTE, "half-close", "not known, "
+		    "for an answer takes longer than timeout_connect");
+	else if (whole == EXIM_ANSWERED)
 		probe_report_say(c->place, PROBE_NOTE, "half-close", "rspamd does "
 		    "not answer a client that half-closes "
 		    "(its enable_shutdown_workaround is false): let Exim 4.86 and "

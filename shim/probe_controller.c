@@ -51,7 +51,7 @@ read_reply(const struct probe_wire_answer *a, char *why, size_t size)
 	return NOT_THERE;
 }
 
-/* Asks the path of a learning or, with WHAT below 0, of the web interface. */
+/* Asks to LEARN a message without a byte, or else to look at the counters. */
 static enum reply
 ask(const struct check *c, bool learn, const char *password, char *why,
     size_t size)
@@ -84,9 +84,9 @@ ask(const struct check *c, bool learn, const char *password, char *why,
 	return reply;
 }
 
-/* The password was refused: what would be right? */
+/* The password was refused: what would be right?  OPEN: none is needed. */
 static void
-say_refused(const struct check *c)
+say_refused(const struct check *c, bool open)
 {
 	const struct conf_backend *b = c->controller;
 	char why[200];
@@ -95,7 +95,7 @@ say_refused(const struct check *c)
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "a password "
 		    "is wanted; put rspamd's enable_password into a file, and name "
 		    "it with password_file");
-	else if (ask(c, true, NULL, why, sizeof(why)) == ACCEPTED)
+	else if (open)
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "rspamd has "
 		    "no password and refuses ours; take password_file away, or set "
 		    "enable_password in rspamd's worker-controller.inc");
@@ -110,14 +110,12 @@ say_refused(const struct check *c)
 }
 
 static void
-say_accepted(const struct check *c)
+say_accepted(const struct check *c, bool open)
 {
-	char why[200];
-
 	if (c->controller->password == NULL)
 		probe_report_say(c->place, PROBE_OK, "password",
 		    "none is needed for learning from here");
-	else if (ask(c, true, NULL, why, sizeof(why)) == ACCEPTED)
+	else if (open)
 		probe_report_say(c->place, PROBE_OK, "password",
 		    "learning is allowed; from here it needs none");
 	else
@@ -128,14 +126,19 @@ say_accepted(const struct check *c)
 static enum probe_controller
 check_password(const struct check *c)
 {
+	bool open = false;
 	char why[200];
 
+	/* the right one comes last: rspamd 4 counts failures, and forgets them
+	   at a success */
+	if (c->controller->password != NULL)
+		open = ask(c, true, NULL, why, sizeof(why)) == ACCEPTED;
 	switch (ask(c, true, c->controller->password, why, sizeof(why))) {
 	case ACCEPTED:
-		say_accepted(c);
+		say_accepted(c, open);
 		return PROBE_CONTROLLER_GOOD;
 	case REFUSED:
-		say_refused(c);
+		say_refused(c, open);
 		return PROBE_CONTROLLER_REFUSES;
 	case TOO_OFTEN:
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "rspamd has "

@@ -2,8 +2,10 @@
 #include "config.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "probe_report.h"
+#include "text.h"
 
 static const char *const words[] = { "ok", "note", "warning", "PROBLEM" };
 
@@ -12,15 +14,20 @@ probe_report_say(const struct probe_place *pl, enum probe_level level,
     const char *step, const char *fmt, ...)
 {
 	struct probe_report *r = pl->report;
+	char finding[1024];
+	struct text t;
 	va_list ap;
 
-	r->count[level]++;
-	(void)fprintf(r->out, "%-8s %-10s %-*s  %-11s ", words[level],
-	    pl->role, r->width, pl->where, step);
 	va_start(ap, fmt);
-	(void)vfprintf(r->out, fmt, ap);
+	(void)vsnprintf(finding, sizeof(finding), fmt, ap);
 	va_end(ap);
-	(void)putc('\n', r->out);
+	/* it quotes what servers said, whoever they are */
+	text_init(&t, 2 * sizeof(finding));
+	(void)text_clean(&t, finding, strlen(finding), t.max);
+	r->count[level]++;
+	(void)fprintf(r->out, "%-8s %-10s %-*s  %-11s %s\n", words[level],
+	    pl->role, r->width, pl->where, step, text_string(&t));
+	text_free(&t);
 	/* the next step may take a minute */
 	(void)fflush(r->out);
 }

@@ -30,8 +30,8 @@ struct probe_place {
 };
 
 /*
- * Writes a finding of the step STEP ("connect") of PL.  A problem's text
- * names the next step.
+ * Writes a finding of the step STEP ("connect") of PL, cleaned of control
+ * characters.  A problem's text names the next step.
  */
 void	probe_report_say(const struct probe_place *pl, enum probe_level level,
 	    const char *step, const char *fmt, ...)

@@ -17,7 +17,6 @@
 
 #include "exchange.h"
 #include "probe_wire.h"
-#include "text.h"
 #include "tls.h"
 
 /* A connection while it lasts. */
@@ -351,11 +350,7 @@ probe_wire_free(struct probe_wire_answer *a)
 const char *
 probe_wire_line(const struct probe_wire_answer *a, char *buf, size_t size)
 {
-	struct text t;
-
-	text_init(&t, size - 1);
-	(void)text_clean(&t, a->raw, strcspn(a->raw, "\r\n"), size - 1);
-	(void)snprintf(buf, size, "%s", text_string(&t));
-	text_free(&t);
+	(void)snprintf(buf, size, "%.*s", (int)strcspn(a->raw, "\r\n"),
+	    a->raw);
 	return buf;
 }

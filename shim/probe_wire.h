@@ -81,7 +81,7 @@ void	probe_wire_free(struct probe_wire_answer *a);
 /* The days that the certificate of the context CTX is still valid for. */
 int	probe_wire_days(struct ssl_ctx_st *ctx);
 
-/* Puts the first line that the server sent, cleaned, into BUF of SIZE. */
+/* Puts the first line that the server sent into BUF of SIZE, cut to fit. */
 const char *probe_wire_line(const struct probe_wire_answer *a, char *buf,
 	    size_t size);
 
