@@ -134,6 +134,17 @@ class Agents:
 		self.assertEqual(self.deliver(of_action("reject"), defer=True), 0)
 		self.assertEqual(self.only()[0], "Junk")
 
+	def test_large_mail(self):
+		"""Not scanned, whatever is to become of mail without a verdict."""
+		mail = of_action("reject") + b"x" * 5000 + b"\n"
+		for defer in (False, True):
+			self.home.empty()
+			self.assertEqual(self.deliver(mail, defer=defer, size=5000), 0)
+			self.is_unchanged(self.only()[1], mail)
+			self.home.empty()
+			self.assertEqual(self.deliver(mail, defer=defer, size=6000), 0)
+			self.assertEqual(self.only()[0], "Junk")
+
 	def test_odd_mail_is_whole(self):
 		for mail in (b"Subject: x\n\n" + b"8-bit \xe9\xff\n" * 20000, b"Subject: no body\n\n", b"\nno head\n",
 		             b"Subject: no empty line\n", b"Subject: \xe9\n\nno line end"):
@@ -155,8 +166,9 @@ class SpamcAgents(Agents):
 		"""The port that leads to a FakeRspamd."""
 		return self.own(ExampleShim, fake.url, self.headers).port
 
-	def spamc_words(self, port, name, defer):
-		return {SPAMC_ADDRESS: f"127.0.0.1 -p {port or self.shim.port}", **(DEFER[name] if defer else {})}
+	def spamc_words(self, port, name, defer, size):
+		return {SPAMC_ADDRESS: f"127.0.0.1 -p {port or self.shim.port}", "-s 50000000": f"-s {size}",
+		        **(DEFER[name] if defer else {})}
 
 	def test_rspamd_is_down(self):
 		"""The shim answers, but with an error."""
@@ -177,14 +189,14 @@ class Procmail(SpamcAgents, Base):
 		self.assertIsNone(self.rspamd.await_seen()[0]["from"])
 		self.assertIn(lines, self.only()[1])
 
-	def deliver(self, mail, port=None, defer=False):
-		rc = self.home.install("procmailrc", words=self.spamc_words(port, "procmailrc", defer))
+	def deliver(self, mail, port=None, defer=False, size=50000000):
+		rc = self.home.install("procmailrc", words=self.spamc_words(port, "procmailrc", defer, size))
 		return self.home.run("/usr/bin/procmail", "-t", f"HOME={self.home.home}", rc, mail=mail)[0]
 
 
 class Maildrop(SpamcAgents, Base):
-	def deliver(self, mail, port=None, defer=False):
-		rc = self.home.install("mailfilter", words=self.spamc_words(port, "mailfilter", defer))
+	def deliver(self, mail, port=None, defer=False, size=50000000):
+		rc = self.home.install("mailfilter", words=self.spamc_words(port, "mailfilter", defer, size))
 		code, self.said = self.home.run("/usr/bin/maildrop", rc, mail=mail)
 		return code
 
@@ -252,8 +264,8 @@ class EachHeader(Case):
 class SpamcAndDovecot(Sieve, SpamcAgents, Base):
 	"""dovecot-lda behind spamc, as a mail server runs it."""
 
-	def deliver(self, mail, port=None, defer=False, lda="/usr/lib/dovecot/dovecot-lda"):
-		script = self.home.install("lda-spamc", mode=0o755, words=self.spamc_words(port, "lda-spamc", defer))
+	def deliver(self, mail, port=None, defer=False, size=50000000, lda="/usr/lib/dovecot/dovecot-lda"):
+		script = self.home.install("lda-spamc", mode=0o755, words=self.spamc_words(port, "lda-spamc", defer, size))
 		return self.home.run(script, self.home.paths.get(lda, lda), "-e", mail=mail)[0]
 
 
@@ -269,9 +281,10 @@ class RspamcAndDovecot(Sieve, Agents, Base):
 	def in_front_of(self, fake):
 		return fake.port
 
-	def deliver(self, mail, port=None, defer=False, lda="/usr/lib/dovecot/dovecot-lda"):
+	def deliver(self, mail, port=None, defer=False, size=50000000, lda="/usr/lib/dovecot/dovecot-lda"):
 		script = self.home.install("lda-rspamc", mode=0o755, words={
-			"127.0.0.1:11333": f"127.0.0.1:{port or self.rspamd.normal}", **(DEFER["lda-rspamc"] if defer else {})})
+			"127.0.0.1:11333": f"127.0.0.1:{port or self.rspamd.normal}", "MAX_SIZE=50000000": f"MAX_SIZE={size}",
+			**(DEFER["lda-rspamc"] if defer else {})})
 		return self.home.run(script, self.home.paths.get(lda, lda), "-e", mail=mail)[0]
 
 	def test_rspamd_answers_with_an_error(self):
@@ -426,8 +439,11 @@ class RspamcAlone(Base):
 		self.assertTrue(mail.endswith(message().split(b"\n\n", 1)[1]))
 
 	def test_what_it_loses(self):
-		self.assertEqual(self.deliver(message(body=b"before\0after\n")), 0)
-		self.assertNotIn(b"after", self.only()[1])
+		for mail, lost in ((message(body=b"before\0after\n"), b"after"), (b"Subject: no empty line\n", b"Subject")):
+			with self.subTest(mail):
+				self.home.empty()
+				self.assertEqual(self.deliver(mail), 0)
+				self.assertNotIn(lost, self.only()[1])
 
 	def test_forged_marks_stay(self):
 		self.assertEqual(self.deliver(of_action("no action", X_Spam_Action="reject")), 0)
