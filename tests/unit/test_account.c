@@ -153,6 +153,35 @@ START_TEST(endings)
 }
 END_TEST
 
+/* Only a message that had to wait for a rspamd has a time for that. */
+START_TEST(time_in_the_queue)
+{
+	struct spamd_request r = { .dialect = SPAMD_SPAMC,
+	    .command = SPAMD_CHECK, .version = 105 };
+	struct outcome o;
+	struct account a = account_of(&r, &o);
+	bool well;
+	char *s;
+
+	outcome_done(&o, "");
+	s = line(&a, &well);
+	ck_assert_ptr_null(strstr(s, "queued"));
+	free(s);
+	a.times.queued = 1.25;
+	s = line(&a, &well);
+	unit_holds(s, " read=0.010 queued=1.250" TIMES " total=0.300 ");
+	free(s);
+	/* and it may have waited for nothing */
+	outcome_failed(&o, FAILURE_OVERLOAD, "busy");
+	a.backend = NULL;
+	s = line(&a, &well);
+	unit_ends(s, " read=0.010 queued=1.250 total=0.300 outcome=error "
+	    "failure=overload reason=busy");
+	ck_assert(!well);
+	free(s);
+}
+END_TEST
+
 START_TEST(what_is_worth_a_warning)
 {
 	struct spamd_request r = { .dialect = SPAMD_SPAMC,
@@ -269,6 +298,7 @@ account_suite(void)
 	tcase_add_test(tc, verdicts);
 	tcase_add_test(tc, envelopes);
 	tcase_add_test(tc, endings);
+	tcase_add_test(tc, time_in_the_queue);
 	tcase_add_test(tc, what_is_worth_a_warning);
 	tcase_add_test(tc, what_is_not_known);
 	tcase_add_test(tc, hostile_values);

@@ -280,6 +280,78 @@ START_TEST(server_is_named)
 }
 END_TEST
 
+#define LENGTH	"Content-Length: 2\r\n"
+
+/* Responses, and whether the connection may be used again after them. */
+static const struct {
+	const char *in;
+	bool keeps;
+} kept[] = {
+	{ OK LENGTH "\r\n{}", true },
+	{ OK LENGTH "Connection: keep-alive\r\n\r\n{}", true },
+	{ OK LENGTH "connection:KEEP-ALIVE \r\n\r\n{}", true },
+	{ OK LENGTH "Keep-Alive: timeout=5\r\n\r\n{}", true },
+	{ OK "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true },
+	{ "HTTP/1.1 500 x\r\n" LENGTH "\r\n{}", true },
+	{ "HTTP/1.1 204 x\r\n\r\n", true },
+	{ "HTTP/1.1 100 x\r\n\r\n" OK LENGTH "\r\n{}", true },
+	/* it says that it closes, in one of the ways to say so */
+	{ OK LENGTH "Connection: close\r\n\r\n{}", false },
+	{ OK LENGTH "CONNECTION: Close\r\n\r\n{}", false },
+	{ OK "Connection: keep-alive, close\r\n" LENGTH "\r\n{}", false },
+	{ OK LENGTH "Connection: keep-alive\r\nConnection: close\r\n\r\n{}",
+	    false },
+	{ OK LENGTH "Connection: upgrade\r\n\r\n{}", false },
+	{ "HTTP/1.0 200 OK\r\n" LENGTH "\r\n{}", false },
+	{ "HTTP/1.0 200 OK\r\n" LENGTH "Connection: keep-alive\r\n\r\n{}",
+	    false },
+	/* an answer to nothing follows: whose would the next one be? */
+	{ OK LENGTH "\r\n{}x", false },
+	{ OK LENGTH "\r\n{}" OK LENGTH "\r\n{}", false },
+	{ OK "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n\r\n",
+	    false },
+};
+
+START_TEST(connections_that_are_kept)
+{
+	const char *in = kept[_i].in;
+	struct http_response *h = http_response_new(BODY_MAX);
+
+	ck_assert(!http_response_keeps(h));
+	ck_assert_int_eq(feed(h, in, strlen(in), strlen(in), false),
+	    HTTP_DONE);
+	ck_assert(http_response_keeps(h) == kept[_i].keeps);
+	http_response_free(h);
+	/* the peer has closed with its last byte */
+	h = http_response_new(BODY_MAX);
+	ck_assert_int_eq(feed(h, in, strlen(in), strlen(in), true),
+	    HTTP_DONE);
+	ck_assert(!http_response_keeps(h));
+	http_response_free(h);
+}
+END_TEST
+
+/* Not before the response is whole, and not where the close is its end. */
+START_TEST(connections_that_are_not_free)
+{
+	static const char in[] = OK LENGTH "\r\n{}", open[] = OK "\r\n{}";
+	struct http_response *h;
+	size_t n;
+
+	for (n = 0; n < sizeof(in) - 1; n++) {
+		h = http_response_new(BODY_MAX);
+		ck_assert_int_eq(feed(h, in, n, n, false), HTTP_MORE);
+		ck_assert(!http_response_keeps(h));
+		http_response_free(h);
+	}
+	h = http_response_new(BODY_MAX);
+	ck_assert_int_eq(feed(h, open, sizeof(open) - 1, sizeof(open) - 1,
+	    true), HTTP_DONE);
+	ck_assert(!http_response_keeps(h));
+	http_response_free(h);
+}
+END_TEST
+
 /*
  * A connection that ends too early, at whatever byte, gives no response;
  * only one that is delimited by the close cannot know.
@@ -496,6 +568,8 @@ http_response_suite(void)
 	tcase_add_test(tc, no_part_is_a_whole);
 	tcase_add_test(tc, body_may_hold_any_byte);
 	tcase_add_test(tc, server_is_named);
+	tcase_add_loop_test(tc, connections_that_are_kept, 0, COUNT(kept));
+	tcase_add_test(tc, connections_that_are_not_free);
 	tc = unit_case(s, "splits");
 	tcase_add_loop_test(tc, every_split_is_alike, 0, COUNT(responses));
 	tcase_add_loop_test(tc, late_close_is_alike, 0, COUNT(responses));

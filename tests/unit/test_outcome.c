@@ -241,6 +241,8 @@ START_TEST(failures_have_codes)
 		{ FAILURE_TIMEOUT, 79, "timeout" },
 		{ FAILURE_RSPAMD, 75, "rspamd-error" },
 		{ FAILURE_UNREADABLE, 75, "unreadable-reply" },
+		{ FAILURE_INCOMPLETE, 75, "incomplete-scan" },
+		{ FAILURE_OVERLOAD, 75, "overload" },
 		{ FAILURE_TOO_LARGE, 69, "too-large" },
 		{ FAILURE_EMPTY, 65, "empty-message" },
 		{ FAILURE_REQUEST, 76, "bad-request" },
@@ -280,6 +282,127 @@ START_TEST(done_is_no_verdict)
 }
 END_TEST
 
+/* What rspamd says after SECONDS, with a task_timeout of 8 s. */
+static const struct {
+	const char *action;
+	double score, seconds, task_timeout;
+	bool skipped, incomplete;
+} scans[] = {
+	{ "no action", 1.0, 0.5, 8.0, false, false },
+	{ "no action", 1.0, 7.9, 8.0, false, false },
+	{ "no action", 1.0, 8.0, 8.0, false, true },
+	{ "no action", 1.0, 8.3, 8.0, false, true },
+	/* its clock has steps */
+	{ "no action", 1.0, 7.95, 8.0, false, true },
+	{ "greylist", 5.0, 8.01, 8.0, false, true },
+	{ "my custom action", 5.0, 8.01, 8.0, false, true },
+	/* what is spam after a part of the checks is spam */
+	{ "reject", 20.0, 8.01, 8.0, false, false },
+	{ "rewrite subject", 9.0, 8.01, 8.0, false, false },
+	{ "add header", 7.0, 8.01, 8.0, false, false },
+	/* "try later" is what rspamd can be told to say in this case */
+	{ "soft reject", 0.0, 8.01, 8.0, false, false },
+	/* an administrator lets it pass */
+	{ "no action", 0.0, 8.01, 8.0, true, false },
+	/* it does not say how long it took */
+	{ "no action", 1.0, NAN, 8.0, false, false },
+	/* rspamd's limit is not known */
+	{ "no action", 1.0, 100.0, 0.0, false, false },
+};
+
+START_TEST(scans_that_were_given_up)
+{
+	struct outcome_policy policy = unit_policy;
+	struct verdict v = { .action = scans[_i].action,
+	    .score = scans[_i].score, .required = 15.0,
+	    .time_real = scans[_i].seconds, .skipped = scans[_i].skipped,
+	    .message_id = "undef", .symbols_seen = 3 };
+	struct outcome o;
+
+	policy.task_timeout = scans[_i].task_timeout;
+	outcome_verdict(&o, &v, &policy);
+	if (!scans[_i].incomplete) {
+		ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+		return;
+	}
+	ck_assert_int_eq(o.kind, OUTCOME_FAILED);
+	ck_assert_int_eq(o.failure, FAILURE_INCOMPLETE);
+	unit_begins(o.reason, "rspamd gave up after 8.");
+	unit_holds(o.reason, "task_timeout");
+	unit_holds(o.reason, scans[_i].action);
+}
+END_TEST
+
+/* What rspamd says of a message that it did not see, as it does of none. */
+START_TEST(scans_of_nothing)
+{
+	struct verdict v = { .action = "no action", .required = 15.0,
+	    .time_real = 0.001 };
+	struct verdict skipped = v, named = v, symbols = v, other = v;
+	struct outcome o;
+
+	outcome_verdict(&o, &v, &unit_policy);
+	ck_assert_int_eq(o.kind, OUTCOME_FAILED);
+	ck_assert_int_eq(o.failure, FAILURE_INCOMPLETE);
+	skipped.skipped = true;
+	outcome_verdict(&o, &skipped, &unit_policy);
+	ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+	named.message_id = "undef";
+	outcome_verdict(&o, &named, &unit_policy);
+	ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+	symbols.symbols_seen = 1;
+	outcome_verdict(&o, &symbols, &unit_policy);
+	ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+	other.action = "soft reject";
+	outcome_verdict(&o, &other, &unit_policy);
+	ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+}
+END_TEST
+
+/* A policy of one kind is none of the others'. */
+START_TEST(policy_is_by_failure)
+{
+	struct outcome_policy policy = unit_policy;
+	struct outcome o;
+	int f;
+
+	policy.pass[_i] = true;
+	for (f = FAILURE_UNREACHABLE; f < FAILURE_COUNT; f++) {
+		outcome_failed(&o, (enum failure)f, "a reason");
+		outcome_by_policy(&o, &policy);
+		ck_assert_int_eq(o.kind, f == _i ? OUTCOME_PASS :
+		    OUTCOME_FAILED);
+		ck_assert_int_eq((int)o.failure, f);
+		ck_assert_str_eq(o.reason, "a reason");
+		ck_assert_str_eq(o.action, f == _i ? "no action" : "");
+		ck_assert(!o.spam);
+	}
+}
+END_TEST
+
+/* No policy makes anything of what is no failure. */
+START_TEST(policy_of_no_failure)
+{
+	struct outcome_policy policy = unit_policy;
+	struct verdict v = { .action = "reject", .score = 20.0,
+	    .required = 15.0, .time_real = NAN };
+	struct outcome o;
+
+	memset(policy.pass, true, sizeof(policy.pass));
+	outcome_verdict(&o, &v, &policy);
+	outcome_by_policy(&o, &policy);
+	ck_assert_int_eq(o.kind, OUTCOME_VERDICT);
+	ck_assert_str_eq(o.action, "reject");
+	outcome_done(&o, "learned");
+	outcome_by_policy(&o, &policy);
+	ck_assert_int_eq(o.kind, OUTCOME_DONE);
+	outcome_pass(&o, &policy, FAILURE_TOO_LARGE, "large");
+	outcome_by_policy(&o, &policy);
+	ck_assert_int_eq(o.kind, OUTCOME_PASS);
+	ck_assert_str_eq(o.reason, "large");
+}
+END_TEST
+
 START_TEST(reason_is_clean_and_bounded)
 {
 	struct outcome o;
@@ -308,6 +431,11 @@ outcome_suite(void)
 	tcase_add_test(tc, done_is_no_verdict);
 	tc = unit_case(s, "failures");
 	tcase_add_test(tc, failures_have_codes);
+	tcase_add_loop_test(tc, scans_that_were_given_up, 0, COUNT(scans));
+	tcase_add_test(tc, scans_of_nothing);
+	tcase_add_loop_test(tc, policy_is_by_failure, FAILURE_UNREACHABLE,
+	    FAILURE_COUNT);
+	tcase_add_test(tc, policy_of_no_failure);
 	tcase_add_test(tc, reason_is_clean_and_bounded);
 	return s;
 }

@@ -58,6 +58,37 @@ START_TEST(nothing_known)
 }
 END_TEST
 
+/* Only where the connection may be used again it is asked for. */
+START_TEST(connection_to_be_kept)
+{
+	struct rspamd_request_left left;
+	struct rspamd_request rq = { .host = "h", .length = 1, .keep = true };
+	struct text out;
+
+	text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+	ck_assert_int_eq(rspamd_request_head(&out, &rq, &left), 0);
+	unit_holds(text_string(&out), "\r\nConnection: keep-alive\r\n");
+	ck_assert_ptr_null(strstr(text_string(&out), "close"));
+	text_free(&out);
+}
+END_TEST
+
+START_TEST(sign_of_life)
+{
+	struct text out;
+
+	text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+	ck_assert_int_eq(rspamd_ping_head(&out, "[::1]:11333"), 0);
+	unit_text(&out, "GET /ping HTTP/1.1\r\nHost: [::1]:11333\r\n"
+	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
+	    "Connection: close\r\n\r\n");
+	text_free(&out);
+	text_init(&out, 50);
+	ck_assert_int_eq(rspamd_ping_head(&out, "[::1]:11333"), -1);
+	text_free(&out);
+}
+END_TEST
+
 START_TEST(all_known)
 {
 	struct rspamd_request_left left;
@@ -423,6 +454,8 @@ rspamd_request_suite(void)
 	TCase *tc = unit_case(s, "head");
 
 	tcase_add_test(tc, nothing_known);
+	tcase_add_test(tc, connection_to_be_kept);
+	tcase_add_test(tc, sign_of_life);
 	tcase_add_test(tc, all_known);
 	tcase_add_test(tc, null_sender);
 	tcase_add_test(tc, users);
