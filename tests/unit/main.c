@@ -44,6 +44,9 @@ unit_verdict(const char *json)
 
 	v = verdict_parse(json, strlen(json), why, sizeof(why));
 	ck_assert_msg(v != NULL, "%s: %s", why, json);
+	/* by these it would count as one of no message */
+	if (v->message_id == NULL && v->symbols_seen == 0)
+		v->skipped = true;
 	return v;
 }
 

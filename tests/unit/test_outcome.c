@@ -44,7 +44,8 @@ START_TEST(which_actions_are_spam)
 		{ "reject ", false, false, false },
 		{ "rej", false, false, false },
 	};
-	struct verdict v = { .score = 10, .required = 15 };
+	struct verdict v = { .message_id = "undef", .score = 10,
+	    .required = 15 };
 	struct outcome o;
 	size_t i;
 
@@ -137,7 +138,8 @@ static const struct {
 
 START_TEST(shown_numbers)
 {
-	struct verdict v = { .action = numbers[_i].action,
+	struct verdict v = { .message_id = "undef",
+	    .action = numbers[_i].action,
 	    .score = numbers[_i].score, .required = numbers[_i].required };
 	struct outcome o;
 	char *shown;
@@ -174,7 +176,8 @@ START_TEST(numbers_agree_with_the_flag)
 	    1e8, -1e8, 1e300 };
 	static const char *const actions[] = { "reject", "no action" };
 	struct verdict_threshold th = { "reject", 0 };
-	struct verdict v = { .required = NAN, .thresholds = &th,
+	struct verdict v = { .message_id = "undef", .required = NAN,
+	    .thresholds = &th,
 	    .nthresholds = 1 };
 	struct outcome o;
 	size_t i, a, t, steps = 2000;

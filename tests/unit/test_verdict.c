@@ -127,9 +127,13 @@ END_TEST
 
 START_TEST(least_reply)
 {
-	struct verdict *v = unit_verdict(
-	    " {\"action\":\"no action\",\"score\":0}\r\n\t ");
+	static const char least[] = " {\"action\":\"no action\",\"score\":0}"
+	    "\r\n\t ";
+	char why[200];
+	struct verdict *v = verdict_parse(least, sizeof(least) - 1, why,
+	    sizeof(why));
 
+	ck_assert_ptr_nonnull(v);
 	ck_assert_str_eq(v->action, "no action");
 	ck_assert_double_eq(v->score, 0.0);
 	ck_assert(isnan(v->required));

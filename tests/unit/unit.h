@@ -46,8 +46,9 @@ TCase	*unit_case(Suite *s, const char *name);
 /* What the default configuration says: three spam actions, no threshold. */
 extern const struct outcome_policy unit_policy;
 
-/* The verdict that JSON is; the test fails if it is none.  Owned by the
-   caller, as everything is below: verdict_free(), free(). */
+/* The verdict that JSON is, of a message even where it tells of none; the
+   test fails if it is no verdict.  Owned by the caller, as everything is
+   below: verdict_free(), free(). */
 struct verdict *unit_verdict(const char *json);
 
 /* A copy of LEN bytes without a NUL after it, so that ASan and valgrind see
