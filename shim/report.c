@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
@@ -270,12 +271,37 @@ end(struct report *r, const struct verdict *v)
 	text_puts(t, comma[0] == ',' ? " left out\r\n" : "complete\r\n");
 }
 
+/*
+ * Puts the bytes from TABLE to TAIL behind those that follow them, and takes
+ * off each CR from AT on: there is none but those of line ends.
+ */
+static void
+as_spamd_writes(struct text *t, size_t at, size_t table, size_t tail)
+{
+	size_t i, n = at, len = tail - table;
+	char *moved;
+
+	if (text_failed(t) || (moved = malloc(len)) == NULL) {
+		t->failed = true;
+		return;
+	}
+	memcpy(moved, t->buf + table, len);
+	memmove(t->buf + table, t->buf + tail, t->len - tail);
+	memcpy(t->buf + t->len - len, moved, len);
+	free(moved);
+	for (i = at; i < t->len; i++)
+		if (t->buf[i] != '\r')
+			t->buf[n++] = t->buf[i];
+	text_rewind(t, n);
+}
+
 void
 report_write(struct text *out, const struct outcome *o,
     const struct verdict *v, enum report_layout layout)
 {
 	struct report r = { .out = out, .start = out->len };
-	size_t table = layout == REPORT_SPAMC ? sizeof(table_head) - 1 : 0;
+	size_t table = layout != REPORT_RSPAMC ? sizeof(table_head) - 1 : 0;
+	size_t table_at, tail_at;
 
 	r.limit = REPORT_MAX - END_MAX - MESSAGE_ID_MAX - table;
 	(void)begin_line(&r);
@@ -289,10 +315,12 @@ report_write(struct text *out, const struct outcome *o,
 		milter(&r, v);
 	}
 	r.limit += table;
+	table_at = out->len;
 	if (layout == REPORT_RSPAMC)
 		rspamc_symbols(&r, o, v);
 	else
 		spamc_symbols(&r, o, v);
+	tail_at = out->len;
 	r.limit = REPORT_MAX - END_MAX;
 	if (v != NULL && v->message_id != NULL)
 		r.id_left = strlen(v->message_id) > MESSAGE_ID_MAX -
@@ -302,6 +330,8 @@ report_write(struct text *out, const struct outcome *o,
 	end(&r, v);
 	if (r.broken)
 		out->failed = true;
+	if (layout == REPORT_SPAMC_LF)
+		as_spamd_writes(out, r.start, table_at, tail_at);
 }
 
 void

@@ -8,6 +8,11 @@
  * (its rspamd_ucl_torspamc_output()); the symbols of SPAMC are SpamAssassin's
  * table.  Every line ends with CRLF, is at most REPORT_LINE_MAX bytes long,
  * is not blank, and holds no control characters.
+ *
+ * To clients of SPAMC/1.3 and later, which are told the length of the report,
+ * the same lines go as spamd writes them: with LF, and with nothing below the
+ * table, for many clients (written in Go, Python or for Node) read that to the
+ * end, one rule a line, and some fail over anything else.
  */
 #ifndef REPORT_H_
 #define REPORT_H_
@@ -24,7 +29,8 @@
 
 enum report_layout {
 	REPORT_RSPAMC,		/* Symbol: and X-Symbol: lines */
-	REPORT_SPAMC		/* SpamAssassin's table */
+	REPORT_SPAMC,		/* SpamAssassin's table */
+	REPORT_SPAMC_LF		/* the same, at the end, and with LF */
 };
 
 /*

@@ -64,7 +64,8 @@ body(struct text *out, const struct spamd_request *r, const struct outcome *o,
 			text_puts(out, "\r\n");
 	} else if (r->command == SPAMD_REPORT ||
 	    (r->command == SPAMD_REPORT_IFSPAM && o->spam))
-		report_write(out, o, v, REPORT_SPAMC);
+		report_write(out, o, v, r->version < 103 ? REPORT_SPAMC :
+		    REPORT_SPAMC_LF);
 }
 
 int

@@ -107,14 +107,14 @@ class Verdicts(Case):
 			self.assertLess(set(result["matches"]), names)
 
 	def test_rules(self):
-		"""Rules whose description has a colon; of our lines with CRLF the last, of spamd's bare LF all."""
+		"""Rules whose description has a colon: those are all that these clients know."""
 		fake = self.own(FakeRspamd)
 		shim = self.own(Shim, backend=fake.url)
 		fake.answer(verdict("add header", 7.0, symbols={
 			"FIRST": {"score": 7.5, "description": "BODY: Weighs"}, "LAST": {"score": -0.5, "description": "URI: Hardly does"}}))
 		for error, result in run([(client, shim, "report", [], SPAM) for client in CLIENTS]):
 			self.assertIsNone(error)
-			self.assertEqual(result["report"], [{"score": "0.5", "name": "LAST", "description": "URI", "type": "Hardly"}])
+			self.assertEqual([rule["name"] for rule in result["report"]], ["FIRST", "LAST"])
 
 	def test_no_rspamd(self):
 		"""No result of theirs looks like a verdict then."""

@@ -100,6 +100,59 @@ START_TEST(layout_of_spamc)
 }
 END_TEST
 
+/* Its text, which keeps other rules than the others. */
+static char *
+report_lf(const char *json)
+{
+	struct verdict *v = unit_verdict(json);
+	struct outcome o;
+	struct text out;
+
+	outcome_verdict(&o, v, &unit_policy);
+	text_init(&out, 2 * REPORT_MAX);
+	text_puts(&out, "before\r\n");
+	report_write(&out, &o, v, REPORT_SPAMC_LF);
+	ck_assert(!text_failed(&out));
+	ck_assert_uint_eq(strlen(text_string(&out)), out.len);
+	verdict_free(v);
+	return out.buf;
+}
+
+static void
+starts(const char *s, const char *with)
+{
+	ck_assert_msg(strncmp(s, with, strlen(with)) == 0, "%.99s", s);
+}
+
+START_TEST(layout_with_the_table_last)
+{
+	char *s = report_lf(everything), *plain, *p;
+
+	starts(s, "before\r\nAction: ");
+	ck_assert_ptr_eq(strchr(s + 8, '\r'), NULL);
+	unit_holds(s, "\nMessage-ID: 1@x\nReport-End: complete\n"
+	    " pts rule name              description\n----");
+	unit_ends(s, "-\n12.3 A_NAME_OF_TWENTYTHREE_B  [o]\n"
+	    " 7.5 BAD                    very bad [one, two, three, ]\n"
+	    "-1.2 GOOD                   good\n"
+	    " 0.0 PLAIN\n");
+	/* nothing is lost */
+	plain = report(everything, REPORT_SPAMC);
+	for (p = plain; *p != '\0'; p++)
+		if (*p == '\r')
+			memmove(p, p + 1, strlen(p));
+	ck_assert_uint_eq(strlen(plain), strlen(s + 8));
+	free(plain);
+	free(s);
+	s = report_lf("{\"action\":\"no action\",\"score\":0,"
+	    "\"message-id\":\"x\"}");
+	starts(s, "before\r\nAction: no action\nMessage-ID: x\n"
+	    "Report-End: complete\n pts rule");
+	unit_ends(s, "--\n");
+	free(s);
+}
+END_TEST
+
 START_TEST(least_report)
 {
 	static const char json[] = "{\"action\":\"no action\",\"score\":0}";
@@ -583,6 +636,7 @@ report_suite(void)
 
 	tcase_add_test(tc, layout_of_rspamc);
 	tcase_add_test(tc, layout_of_spamc);
+	tcase_add_test(tc, layout_with_the_table_last);
 	tcase_add_test(tc, least_report);
 	tcase_add_test(tc, unscanned);
 	tcase_add_test(tc, names_of_symbols);

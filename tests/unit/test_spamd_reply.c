@@ -29,8 +29,17 @@ static const char ham[] = "{\"action\":\"no action\",\"score\":-0.1,"
 			"Message-ID: 1@x\r\n" \
 			"Report-End: complete\r\n"
 #define HAM_REPORT	"Action: no action\r\n" TABLE "Report-End: complete\r\n"
-#define SPAM_LENGTH	"220"
-#define HAM_LENGTH	"162"
+/* As spamd writes them, to those who are told the length. */
+#define TABLE_LF	" pts rule name              description\n" \
+		"---- ---------------------- " \
+		"--------------------------------------------------\n"
+#define SPAM_REPORT_LF	"Action: reject\nMessage-ID: 1@x\n" \
+			"Report-End: complete\n" TABLE_LF \
+			" 8.5 BAD                    bad\n" \
+			"-1.0 GOOD\n"
+#define HAM_REPORT_LF	"Action: no action\nReport-End: complete\n" TABLE_LF
+#define SPAM_LENGTH	"213"
+#define HAM_LENGTH	"158"
 
 #define OK	"SPAMD/1.1 0 EX_OK\r\n"
 #define TRUE_	"Spam: True ; 7.5 / 6.0\r\n"
@@ -55,13 +64,13 @@ static const struct {
 	{ SPAMD_REPORT, 100, 102, spam, OK TRUE_ "\r\n" SPAM_REPORT },
 	{ SPAMD_REPORT, 100, 102, ham, OK FALSE_ "\r\n" HAM_REPORT },
 	{ SPAMD_REPORT, 103, 106, spam,
-	    OK "Content-length: " SPAM_LENGTH "\r\n" TRUE_ "\r\n" SPAM_REPORT },
+	    OK "Content-length: " SPAM_LENGTH "\r\n" TRUE_ "\r\n" SPAM_REPORT_LF },
 	{ SPAMD_REPORT, 103, 106, ham,
-	    OK "Content-length: " HAM_LENGTH "\r\n" FALSE_ "\r\n" HAM_REPORT },
+	    OK "Content-length: " HAM_LENGTH "\r\n" FALSE_ "\r\n" HAM_REPORT_LF },
 	{ SPAMD_REPORT_IFSPAM, 100, 102, spam, OK YES "\r\n" SPAM_REPORT },
 	{ SPAMD_REPORT_IFSPAM, 100, 102, ham, OK NO "\r\n" },
 	{ SPAMD_REPORT_IFSPAM, 103, 106, spam,
-	    OK "Content-length: " SPAM_LENGTH "\r\n" YES "\r\n" SPAM_REPORT },
+	    OK "Content-length: " SPAM_LENGTH "\r\n" YES "\r\n" SPAM_REPORT_LF },
 	{ SPAMD_REPORT_IFSPAM, 103, 106, ham,
 	    OK "Content-length: 0\r\n" NO "\r\n" },
 	{ SPAMD_PING, 100, 106, NULL, "SPAMD/1.5 0 PONG\r\n" },
