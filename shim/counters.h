@@ -88,7 +88,8 @@ extern const char *const counters_circuit_names[COUNTERS_CIRCUITS];
 struct counters_backend_now {
 	_Atomic uint64_t active;	/* exchanges */
 	_Atomic uint64_t circuit;	/* enum counters_circuit */
-	_Atomic uint64_t weight;	/* in thousandths, as it is used now */
+	_Atomic uint64_t weight;	/* in thousandths, as it is used now;
+					   of a snapshot, the mean of workers */
 };
 
 /* One worker's view of one backend, or the sum of them. */

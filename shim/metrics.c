@@ -162,16 +162,28 @@ metrics_backend(struct metrics *m, size_t i, size_t backend)
 	return &m->slots[i].backend[backend];
 }
 
+/* Does it accept clients?  Its event loop has come round once, then. */
+static bool
+is_serving(const struct slot *s)
+{
+	return s->worker == METRICS_SERVING && s->beats > 0;
+}
+
 /* Adds what the worker of slot S knows of backend I. */
 static void
 add_backend(const struct slot *s, size_t i,
     struct counters_snapshot_backend *to)
 {
 	const struct counters_backend *b = &s->backend[i];
-	uint64_t circuit = b->now.circuit;
+	uint64_t circuit = b->now.circuit, weight = to->sum.now.weight;
 
 	counters_add_backend(&to->sum, b);
-	if (s->worker == METRICS_SERVING && circuit < COUNTERS_CIRCUITS)
+	/* those that finish look no more after who is well */
+	if (!is_serving(s)) {
+		to->sum.now.weight = weight;
+		return;
+	}
+	if (circuit < COUNTERS_CIRCUITS)
 		to->circuit[circuit]++;
 }
 
@@ -202,10 +214,12 @@ metrics_snapshot(struct metrics *m, struct counters_snapshot *s)
 	}
 	for (i = 0; i < m->used; i++) {
 		slot = &m->slots[i];
-		s->serving += slot->worker == METRICS_SERVING;
+		s->serving += is_serving(slot);
 		s->finishing += slot->worker == METRICS_FINISHING;
 		counters_add(&s->sum, &slot->counters);
 		for (k = 0; k < s->nbackend; k++)
 			add_backend(slot, k, &s->backend[k]);
 	}
+	for (k = 0; s->serving > 0 && k < s->nbackend; k++)
+		s->backend[k].sum.now.weight /= s->serving;
 }

@@ -245,7 +245,7 @@ put_backends(struct text *t, const struct counters_snapshot *s,
 	family(t, "backend_weight", "gauge",
 	    "A rspamd's share of the load; lower after it failed.");
 	for (i = 0; i < s->nbackend; i++)
-		if ((b = &s->backend[i])->configured)
+		if ((b = &s->backend[i])->configured && !b->learns)
 			text_printf(t, PREFIX "backend_weight{%s} %g\n",
 			    labels(scratch, b),
 			    (double)b->sum.now.weight / 1000.0);

@@ -383,11 +383,15 @@ static void
 tell(struct session *s)
 {
 	struct session_env *env = s->env;
+	struct tell_job job = { .conf = env->conf,
+	    .controllers = env->controllers, .metrics = env->metrics,
+	    .slot = env->slot, .request = s->request,
+	    .body = message_body(s->message) };
 
+	if (s->listen->spamc_user == CONF_USER_DELIVER_TO)
+		job.deliver_to = s->request->user;
 	s->state = STATE_SCAN;
-	s->tell = tell_new(env->base, env->conf, env->controllers, s->request,
-	    s->listen->spamc_user == CONF_USER_DELIVER_TO ? s->request->user :
-	    NULL, message_body(s->message), on_tell, s);
+	s->tell = tell_new(env->base, &job, on_tell, s);
 	if (s->tell == NULL)
 		fail(s, FAILURE_INTERNAL, "out of memory");
 }

@@ -46,12 +46,14 @@ struct door {
 
 struct status {
 	struct event_base *base;
+	struct listeners *ls;
 	struct metrics	*metrics;
 	struct event	*sigterm;
 	struct event	*retry;
 	LIST_HEAD(, client) clients;
 	size_t		 nclients;
 	bool		 paused;	/* nobody is accepted for now */
+	bool		 stopping;	/* nor ever again */
 	struct counters_snapshot snapshot;
 	size_t		 ndoors;
 	struct door	 doors[];
@@ -72,6 +74,8 @@ resume_accepting(struct status *st)
 {
 	size_t i;
 
+	if (st->stopping)
+		return;
 	st->paused = false;
 	for (i = 0; i < st->ndoors; i++)
 		(void)event_add(st->doors[i].accept, NULL);
@@ -99,6 +103,8 @@ end(struct client *c)
 	free(c);
 	if (st->paused && !evtimer_pending(st->retry, NULL))
 		resume_accepting(st);
+	if (st->stopping && st->nclients == 0)
+		(void)event_base_loopexit(st->base, NULL);
 }
 
 static void
@@ -240,6 +246,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 		pause_accepting(st);
 }
 
+/* Another process has the page now: this one finishes what it has begun. */
 static void
 on_sigterm(evutil_socket_t fd, short what, void *arg)
 {
@@ -247,7 +254,11 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	(void)event_base_loopexit(st->base, NULL);
+	st->stopping = true;
+	pause_accepting(st);
+	listeners_stop_status(st->ls);
+	if (st->nclients == 0)
+		(void)event_base_loopexit(st->base, NULL);
 }
 
 static bool
@@ -282,8 +293,7 @@ free_status(struct status *st)
 
 	if (st == NULL)
 		return;
-	/* ends no longer have to do with accepting */
-	st->paused = false;
+	st->stopping = true;
 	while (!LIST_EMPTY(&st->clients))
 		end(LIST_FIRST(&st->clients));
 	for (i = 0; i < st->ndoors; i++)
@@ -325,6 +335,7 @@ status_run(const struct conf *conf, struct listeners *ls, struct metrics *m)
 		log_msg(LOG_ERR, "status: out of memory");
 		goto done;
 	}
+	st->ls = ls;
 	st->metrics = m;
 	LIST_INIT(&st->clients);
 	if (privilege_drop(conf) == -1)

@@ -15,9 +15,9 @@
 #include "metrics.h"
 
 /*
- * Serves the page in this process until SIGTERM.  Returns an exit code.  All
- * arguments belong to the caller and must stay; LS's other sockets are
- * closed here.
+ * Serves the page in this process until SIGTERM: then it finishes the clients
+ * that it has and returns.  Returns an exit code.  All arguments belong to
+ * the caller and must stay; LS's other sockets are closed here.
  */
 int	status_run(const struct conf *conf, struct listeners *ls,
 	    struct metrics *m);

@@ -23,10 +23,7 @@ struct step {
 
 struct tell {
 	struct event_base *base;
-	const struct conf *conf;
-	struct backends	*controllers;
-	const char	*deliver_to;
-	struct evbuffer	*body;
+	struct tell_job	 job;
 	tell_cb		*cb;
 	void		*arg;
 	struct exchange	*exchange;
@@ -34,6 +31,7 @@ struct tell {
 	size_t		 nsteps;
 	size_t		 step, controller;	/* where it is */
 	struct backend	*asked;		/* the controller that was last */
+	struct counters_backend *counters;	/* of it, while it is asked */
 	unsigned int	 did_set, did_remove;
 	enum failure	 failure;
 	struct text	 reason;
@@ -105,6 +103,18 @@ finish(struct tell *t, enum failure f)
 	t->cb(t, t->arg);
 }
 
+/* The controller that was asked has answered, or failed. */
+static void
+count(struct tell *t, enum failure f)
+{
+	struct exchange_times x = exchange_times(t->exchange);
+
+	t->counters->now.active--;
+	counters_exchange(t->counters, f,
+	    x.connect + x.send + x.wait + x.receive);
+	t->counters = NULL;
+}
+
 /* A step failed: nothing else is said than WHAT and WHY. */
 static void
 give_up(struct tell *t, enum failure f, const char *what, const char *why)
@@ -165,10 +175,12 @@ judge(struct tell *t, const char *name)
 	else if (status == 204)
 		say(t, verb, where, ": its conditions for learning are not met");
 	else {
+		count(t, FAILURE_RSPAMD);
 		say_refusal(t, status, error, name);
 		return;
 	}
-	if (++t->controller == backends_count(t->controllers)) {
+	count(t, FAILURE_NONE);
+	if (++t->controller == backends_count(t->job.controllers)) {
 		t->controller = 0;
 		t->step++;
 	}
@@ -181,6 +193,7 @@ on_exchange(struct exchange *x, void *arg)
 	struct tell *t = arg;
 
 	if (exchange_failure(x) != FAILURE_NONE) {
+		count(t, exchange_failure(x));
 		give_up(t, exchange_failure(x), exchange_reason(x), "");
 		return;
 	}
@@ -191,10 +204,10 @@ on_exchange(struct exchange *x, void *arg)
 static int
 ask(struct tell *t)
 {
-	struct rspamd_learn_request rq = { .deliver_to = t->deliver_to,
-	    .flag = t->conf->fuzzy_flag, .weight = t->conf->fuzzy_weight,
-	    .length = evbuffer_get_length(t->body) };
-	struct backend *b = backends_get(t->controllers, t->controller);
+	struct rspamd_learn_request rq = { .deliver_to = t->job.deliver_to,
+	    .flag = t->job.conf->fuzzy_flag, .weight = t->job.conf->fuzzy_weight,
+	    .length = evbuffer_get_length(t->job.body) };
+	struct backend *b = backends_get(t->job.controllers, t->controller);
 	struct text head;
 
 	t->asked = b;
@@ -203,10 +216,16 @@ ask(struct tell *t)
 	rq.password = backend_password(b);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
 	if (rspamd_learn_head(&head, &rq) == 0)
-		t->exchange = exchange_new(t->base, b, &t->conf->timeout,
-		    &head, t->body, on_exchange, t);
+		t->exchange = exchange_new(t->base, b, &t->job.conf->timeout,
+		    &head, t->job.body, on_exchange, t);
 	text_free(&head);
-	return t->exchange != NULL ? 0 : -1;
+	if (t->exchange == NULL)
+		return -1;
+	t->counters = metrics_backend(t->job.metrics, t->job.slot,
+	    metrics_find_backend(t->job.metrics,
+	    t->job.conf->controller[t->controller].url, true));
+	t->counters->now.active++;
+	return 0;
 }
 
 /* Takes the next step, if there is one. */
@@ -222,22 +241,18 @@ next(struct tell *t)
 }
 
 struct tell *
-tell_new(struct event_base *base, const struct conf *conf,
-    struct backends *controllers, const struct spamd_request *r,
-    const char *deliver_to, struct evbuffer *body, tell_cb *cb, void *arg)
+tell_new(struct event_base *base, const struct tell_job *job, tell_cb *cb,
+    void *arg)
 {
 	struct tell *t;
 
 	if ((t = calloc(1, sizeof(*t))) == NULL)
 		return NULL;
 	t->base = base;
-	t->conf = conf;
-	t->controllers = controllers;
-	t->deliver_to = deliver_to;
-	t->body = body;
+	t->job = *job;
 	t->cb = cb;
 	t->arg = arg;
-	t->nsteps = plan(conf, r, t->steps);
+	t->nsteps = plan(job->conf, job->request, t->steps);
 	text_init(&t->reason, 200);
 	if (ask(t) == 0)
 		return t;
@@ -250,6 +265,10 @@ tell_free(struct tell *t)
 {
 	if (t == NULL)
 		return;
+	if (t->counters != NULL) {
+		t->counters->now.active--;
+		t->counters->cancelled++;
+	}
 	exchange_free(t->exchange);
 	text_free(&t->reason);
 	free(t);

@@ -15,6 +15,7 @@
 
 #include "backend.h"
 #include "conf.h"
+#include "metrics.h"
 #include "outcome.h"
 #include "spamd_request.h"
 
@@ -32,15 +33,20 @@ typedef void tell_cb(struct tell *t, void *arg);
 const char *tell_refusal(const struct conf *conf,
 	    const struct spamd_request *r, enum failure *f);
 
-/*
- * Starts to do what R asks for with the message BODY.  DELIVER_TO is the
- * mailbox whose learning it is, or NULL.  All arguments must live as long as
- * it.  CB is called later, never from here.  NULL without memory.
- */
-struct tell *tell_new(struct event_base *base, const struct conf *conf,
-	    struct backends *controllers, const struct spamd_request *r,
-	    const char *deliver_to, struct evbuffer *body, tell_cb *cb,
-	    void *arg);
+/* What is to be done.  Nothing in it is owned; all must live as long. */
+struct tell_job {
+	const struct conf	*conf;
+	struct backends		*controllers;
+	struct metrics		*metrics;	/* where it is counted, */
+	size_t			 slot;		/* by the worker of this slot */
+	const struct spamd_request *request;
+	const char		*deliver_to;	/* whose learning; or NULL */
+	struct evbuffer		*body;
+};
+
+/* Starts JOB.  CB is called later, never from here.  NULL without memory. */
+struct tell *tell_new(struct event_base *base, const struct tell_job *job,
+	    tell_cb *cb, void *arg);
 
 /* Frees T, which need not be over: then it is cancelled.  NULL is allowed. */
 void	tell_free(struct tell *t);

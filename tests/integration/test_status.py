@@ -120,12 +120,47 @@ class Counters(Case):
 			"connections_total": 1,
 			'requests_total{dialect="spamc",command="REPORT",outcome="verdict"}': 1,
 			'actions_total{action="rewrite subject"}': 1,
-			'envelopes_total{source="none"}': 1} | self.backend("answered"))
+			'envelopes_total{source="none"}': 1, self.backend("answered"): 1})
 
-	def backend(self, result):
-		"""What an exchange with the rspamd counts, where exchanges are counted."""
-		key = f'backend_requests_total{{backend="{self.rspamd.url}",role="scan",result="{result}"}}'
-		return {key: 1} if self.page.metrics()[key] else {}
+	def backend(self, result, url=None, role="scan"):
+		"""The name of the counter of exchanges with a rspamd."""
+		return f'backend_requests_total{{backend="{url or self.rspamd.url}",role="{role}",result="{result}"}}'
+
+	def test_backend(self):
+		one = f'{{backend="{self.rspamd.url}",role="scan"'
+		self.assertEqual(self.before[f"backend_weight{one}}}"], 1)
+		self.assertEqual(self.before[f'backend_circuit{one},state="closed"}}'], 2)
+		self.rspamd.silent()
+		sock = connect(self.shim.port)
+		sock.sendall(spamc_request("CHECK", MAIL))
+		wait_until(lambda: self.page.metrics()[f"backend_active_requests{one}}}"] == 1, "the exchange is counted")
+		FakeRspamd.reset(sock)
+		sock.close()
+		self.assertEqual(self.grown()[self.backend("cancelled")], 1)
+		self.assertEqual(self.page.metrics()[f"backend_active_requests{one}}}"], 0)
+
+	def test_learning(self):
+		controller = FakeRspamd()
+		self.addCleanup(controller.stop)
+		address = free_port()
+		shim = self.own(Shim, backend=self.rspamd.url, config=sections(f"127.0.0.1:{address}")
+		                + f'controller "{controller.url}" {{ }}\n')
+		page = Page(address)
+		wait_until(page.answers, "the page answers")
+		for status, result in (("200 OK", "answered"), ("208 Learned", "answered"), ("500 No", "rspamd-error")):
+			controller.answer({"success": True}, status=status)
+			before = page.metrics()
+			talk(shim.port, spamc_request("TELL", MAIL, Message_class="spam", Set="local"))
+			key = self.backend(result, controller.url, "learn")
+			wait_until(lambda: page.metrics()[key] == before[key] + 1, f"{status} is counted as {result}")
+		controller.silent()
+		with connect(shim.port) as sock:
+			sock.sendall(spamc_request("TELL", MAIL, Message_class="spam", Set="local"))
+			active = f'backend_active_requests{{backend="{controller.url}",role="learn"}}'
+			wait_until(lambda: page.metrics()[active] == 1, "the exchange is counted")
+			FakeRspamd.reset(sock)
+		key = self.backend("cancelled", controller.url, "learn")
+		wait_until(lambda: page.metrics()[key] == 1 and page.metrics()[active] == 0, "the cancelled one is counted")
 
 	def test_bytes(self):
 		request = spamc_request("PROCESS", MAIL)
@@ -339,18 +374,30 @@ class Life(Case):
 		os.kill(self.listening(shim, shim.port)[0], signal.SIGKILL)
 
 	@staticmethod
-	def listening(shim, port):
+	def files(pid):
+		"""What the process has open."""
+		try:
+			return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+		except OSError:		# it has ended
+			return set()
+
+	def listening(self, shim, port):
 		"""Those of the supervisor's children that hold the socket listening on port."""
 		with open("/proc/net/tcp") as table:
 			rows = [line.split() for line in table][1:]
 		inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+		return [pid for pid in shim.workers() if self.files(pid) & inodes]
 
-		def files(pid):
-			try:
-				return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-			except OSError:		# it has ended
-				return set()
-		return [pid for pid in shim.workers() if files(pid) & inodes]
+	def accepted_by(self, shim, sock):
+		"""The process that has accepted this connection, once one has."""
+		port = sock.getsockname()[1]
+
+		def holder():
+			with open("/proc/net/tcp") as table:
+				rows = [line.split() for line in table][1:]
+			inodes = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}") and row[9] != "0"}
+			return next((pid for pid in shim.workers() if self.files(pid) & inodes), None)
+		return wait_until(holder, "the connection is accepted")
 
 	def test_one_process_has_the_page_and_nothing_else(self):
 		port = free_port()
@@ -392,6 +439,15 @@ class Life(Case):
 		shim.signal(signal.SIGHUP)
 		wait_until(lambda: Page(one).answers() and Page(one).metrics()['reloads_total{result="done"}'] == 1, "reloaded")
 		self.assertEqual(Page(one).metrics()[key], 1)
+		# one that was connected before gets its answer
+		with connect(one) as sock:
+			sock.sendall(b"GET /metrics HTTP/1.1\r\n")
+			old = self.accepted_by(shim, sock)
+			shim.signal(signal.SIGHUP)
+			wait_until(lambda: len(set(self.listening(shim, one)) - {old}) == 1, "another process has the page")
+			sock.sendall(b"\r\n")
+			status, _, body = Page.response(sock)
+			self.assertEqual((status, parse(body.decode())['reloads_total{result="done"}']), (200, 2))
 		# refused: all stays
 		shim.write_config("nonsense\n")
 		shim.signal(signal.SIGHUP)
@@ -422,6 +478,26 @@ class Life(Case):
 			sock.sendall(spamc_request("CHECK", MAIL)[60:])
 			self.assertTrue(receive(sock).startswith(b"SPAMD/1.1 0 EX_OK\r\n"))
 		self.assertEqual(shim.wait(), 0)
+
+	def test_health_follows_rspamd(self):
+		port = free_port()
+		shim = self.start(f"127.0.0.1:{port}", more="breaker_failures = 1\nhealth_interval = 0.05\n")
+		page = Page(port)
+		self.rspamd.alive = False
+		self.rspamd.raw(b"nonsense\r\n\r\n")
+		talk(shim.port, spamc_request("CHECK", MAIL))
+		wait_until(lambda: page.health() == 503, "no rspamd is well")
+		status, _, body = page.get("/health.json")
+		self.assertEqual((status, json.loads(body)), (503, {
+			"status": "unavailable", "reason": "no rspamd can take mail", "workers": 1, "backends": [
+				{"url": self.rspamd.url, "role": "scan", "usable": False, "circuit": "open"}]}))
+		# it is asked for a sign of life, and then for a scan
+		self.rspamd.alive = True
+		wait_until(lambda: page.health() == 200, "rspamd shows signs of life")
+		self.assertEqual(json.loads(page.get("/health.json")[2])["backends"][0]["circuit"], "half-open")
+		self.rspamd.answer(verdict())
+		talk(shim.port, spamc_request("CHECK", MAIL))
+		self.assertEqual(json.loads(page.get("/health.json")[2])["backends"][0]["circuit"], "closed")
 
 	def test_health_without_workers(self):
 		"""One that dies soon after its start is not replaced at once: the page tells."""

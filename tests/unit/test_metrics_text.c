@@ -121,6 +121,8 @@ START_TEST(former_backends)
 	ck_assert_ptr_null(strstr(text, "circuit{backend=\"http://a:1\""));
 	ck_assert_ptr_null(strstr(text, "weight{backend=\"http://a:1\""));
 	unit_holds(text, "circuit{backend=\"http://c:3\",role=\"learn\"");
+	/* controllers do not share their load */
+	ck_assert_ptr_null(strstr(text, "weight{backend=\"http://c:3\""));
 	free(text);
 	free(s);
 }
