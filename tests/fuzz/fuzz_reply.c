@@ -1,6 +1,10 @@
 /*
  * From rspamd's JSON, any bytes, to every reply there is: what a client gets
  * keeps the rules that it depends on, Exim's above all.
+ *
+ * Of what is the same for every input, versions and kinds of failure, the
+ * bytes of the input choose some: that is as good for the fuzzer, and it comes
+ * to many times as many inputs.
  */
 #include "config.h"
 
@@ -26,11 +30,17 @@ static const char *actions[] = { "reject", "rewrite subject", "add header",
 	"quarantine" };
 
 static const struct outcome_policy policies[] = {
-	{ actions, 3, NAN },		/* the default */
-	{ actions, 1, NAN },		/* only reject */
-	{ actions, 4, 5.0 },		/* one more, and a threshold */
-	{ actions, 3, -1e300 },
-	{ NULL, 0, 0.0 },
+	/* the default */
+	{ .spam_actions = actions, .nspam_actions = 3, .spam_threshold = NAN,
+	    .task_timeout = 8.0 },
+	/* only reject */
+	{ .spam_actions = actions, .nspam_actions = 1, .spam_threshold = NAN },
+	/* one more, and a threshold */
+	{ .spam_actions = actions, .nspam_actions = 4, .spam_threshold = 5.0,
+	    .task_timeout = 0.01 },
+	{ .spam_actions = actions, .nspam_actions = 3,
+	    .spam_threshold = -1e300 },
+	{ .spam_threshold = 0.0, .task_timeout = 8.0 },
 };
 #define NPOLICIES	(sizeof(policies) / sizeof(policies[0]))
 
@@ -61,14 +71,40 @@ printed(double x)
 }
 
 static void
-check_outcome(const struct outcome *o, const struct verdict *v)
+check_numbers(const struct outcome *o)
 {
 	require(isfinite(o->score) && isfinite(o->threshold) &&
 	    isfinite(o->required));
 	require(fabs(o->score) <= OUTCOME_SCORE_MAX);
 	require(fabs(o->required) <= OUTCOME_SCORE_MAX);
-	require(fabs(v->score) > OUTCOME_SCORE_MAX || o->score == v->score);
 	require((printed(o->score) >= printed(o->threshold)) == o->spam);
+}
+
+static bool
+is_spam(const char *action, const struct outcome_policy *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->nspam_actions; i++)
+		if (strcmp(action, p->spam_actions[i]) == 0)
+			return true;
+	return false;
+}
+
+/* rspamd's verdict, or none because it gave up: never where it says spam. */
+static void
+check_outcome(const struct outcome *o, const struct verdict *v,
+    const struct outcome_policy *p)
+{
+	if (o->kind == OUTCOME_FAILED) {
+		require(o->failure == FAILURE_INCOMPLETE);
+		require(o->reason[0] != '\0' && !is_spam(v->action, p));
+		return;
+	}
+	require(o->kind == OUTCOME_VERDICT);
+	require(o->spam == is_spam(v->action, p));
+	require(fabs(v->score) > OUTCOME_SCORE_MAX || o->score == v->score);
+	check_numbers(o);
 }
 
 static void
@@ -117,6 +153,26 @@ check_spamd(const char *p, const char *body, const struct spamd_request *r,
 		require(line == p + 19);
 }
 
+/* The report as it is from SPAMC/1.3 on: with LF, and the table at its end. */
+static void
+check_report_lf(const char *p, size_t len)
+{
+	static const char table[] = " pts rule name ";
+	const char *lf, *end = p + len;
+	bool ended = false;
+
+	require(len <= REPORT_MAX && strncmp(p, "Action: ", 8) == 0);
+	for (; p < end; p = lf + 1) {
+		require((lf = memchr(p, '\n', (size_t)(end - p))) != NULL);
+		no_fault(report_line_fault(p, (size_t)(lf - p)));
+		if (ended || strncmp(p, REPORT_END, strlen(REPORT_END)) != 0)
+			continue;
+		ended = true;
+		require(strncmp(lf + 1, table, strlen(table)) == 0);
+	}
+	require(ended);
+}
+
 static void
 check_body(const char *body, const struct spamd_request *r,
     const struct outcome *o)
@@ -124,9 +180,12 @@ check_body(const char *body, const struct spamd_request *r,
 	size_t len = strlen(body);
 
 	if (r->command == SPAMD_REPORT ||
-	    (r->command == SPAMD_REPORT_IFSPAM && o->spam))
-		no_fault(report_fault(body, len));
-	else if (r->command == SPAMD_SYMBOLS) {
+	    (r->command == SPAMD_REPORT_IFSPAM && o->spam)) {
+		if (r->version < 103)
+			no_fault(report_fault(body, len));
+		else
+			check_report_lf(body, len);
+	} else if (r->command == SPAMD_SYMBOLS) {
 		if (r->version < 103) {
 			require(len >= 2 && memcmp(body + len - 2, "\r\n", 2)
 			    == 0);
@@ -139,63 +198,111 @@ check_body(const char *body, const struct spamd_request *r,
 }
 
 static void
-check_spamc(const struct outcome *o, const struct verdict *v)
+check_spamc(const struct outcome *o, const struct verdict *v,
+    enum spamd_command command, int version)
+{
+	const struct spamd_request r = { .dialect = SPAMD_SPAMC,
+	    .command = command, .version = version };
+	struct text out;
+	const char *body;
+
+	text_init(&out, SPAMD_REPLY_MAX);
+	require(spamd_reply(&out, &r, o, v) == 0);
+	require(out.len < REPLY_BOUND);
+	require(strlen(out.buf) == out.len);
+	require((body = strstr(out.buf, "\r\n\r\n")) != NULL);
+	body += 4;
+	check_spamd(out.buf, body, &r, o);
+	check_body(body, &r, o);
+	if (version == 102 && command == SPAMD_REPORT) {
+		no_fault(exim_read(out.buf, false, &seen));
+		require((seen.score >= seen.threshold) == o->spam);
+	}
+	text_free(&out);
+}
+
+/* The replies of O, and of the verdict V if it has one. */
+static void
+check_replies(const struct outcome *o, const struct verdict *v, size_t which)
 {
 	static const enum spamd_command commands[] = { SPAMD_CHECK,
 	    SPAMD_SYMBOLS, SPAMD_REPORT, SPAMD_REPORT_IFSPAM };
-	struct spamd_request r = { .dialect = SPAMD_SPAMC };
-	struct text out;
-	const char *body;
-	size_t i;
 
-	for (i = 0; i < 4; i++)
-		for (r.version = 100; r.version <= 106; r.version++) {
-			r.command = commands[i];
-			text_init(&out, SPAMD_REPLY_MAX);
-			require(spamd_reply(&out, &r, o, v) == 0);
-			require(out.len < REPLY_BOUND);
-			require(strlen(out.buf) == out.len);
-			require((body = strstr(out.buf, "\r\n\r\n")) != NULL);
-			body += 4;
-			check_spamd(out.buf, body, &r, o);
-			check_body(body, &r, o);
-			if (r.version == 102 && r.command == SPAMD_REPORT) {
-				no_fault(exim_read(out.buf, false, &seen));
-				require((seen.score >= seen.threshold) ==
-				    o->spam);
-			}
-			text_free(&out);
-		}
+	check_rspamc(o, v);
+	check_spamc(o, v, SPAMD_REPORT, 102);
+	check_spamc(o, v, SPAMD_REPORT, 103);
+	check_spamc(o, v, commands[which % 4], 100 + (int)(which / 4 % 7));
 }
 
 /* No error must look like a verdict. */
 static void
-check_error(const char *why)
+check_error(const struct outcome *o)
 {
-	struct spamd_request r = { .dialect = SPAMD_SPAMC,
+	static const struct spamd_request r = { .dialect = SPAMD_SPAMC,
 	    .command = SPAMD_REPORT, .version = 102 };
-	struct outcome o;
 	struct text out;
-	int f;
 
-	for (f = FAILURE_UNREACHABLE; f <= FAILURE_INTERNAL; f++) {
-		outcome_failed(&o, (enum failure)f, why);
-		text_init(&out, SPAMD_REPLY_MAX);
-		require(spamd_reply(&out, &r, &o, NULL) == 0);
-		require(strcspn(out.buf, "\r\n") == out.len - 2);
-		require(exim_read(out.buf, false, &seen) != NULL);
-		text_rewind(&out, 0);
-		require(rspamc_reply(&out, &o, NULL) == 0);
-		require(strcspn(out.buf, "\r\n") == out.len - 2);
-		require(exim_read(out.buf, true, &seen) != NULL);
-		text_free(&out);
+	text_init(&out, SPAMD_REPLY_MAX);
+	require(spamd_reply(&out, &r, o, NULL) == 0);
+	require(strcspn(out.buf, "\r\n") == out.len - 2);
+	require(exim_read(out.buf, false, &seen) != NULL);
+	text_rewind(&out, 0);
+	require(rspamc_reply(&out, o, NULL) == 0);
+	require(strcspn(out.buf, "\r\n") == out.len - 2);
+	require(exim_read(out.buf, true, &seen) != NULL);
+	text_free(&out);
+}
+
+/* A message that passes is marked as unscanned, and never spam. */
+static void
+check_pass(struct outcome *o, size_t which)
+{
+	struct outcome_policy p = policies[which % NPOLICIES];
+
+	p.pass[o->failure] = true;
+	outcome_by_policy(o, &p);
+	require(o->kind == OUTCOME_PASS && !o->spam && o->score == 0.0);
+	check_numbers(o);
+	check_replies(o, NULL, which);
+	require(strstr(seen.report, OUTCOME_UNSCANNED) != NULL);
+}
+
+/* A failure of the kind that WHICH chooses, for the reason WHY. */
+static void
+check_failure(const char *why, size_t which)
+{
+	struct outcome o;
+
+	outcome_failed(&o, (enum failure)(FAILURE_UNREACHABLE + which %
+	    (FAILURE_COUNT - FAILURE_UNREACHABLE)), why);
+	check_error(&o);
+	check_pass(&o, which);
+}
+
+/* All that depends on the policy; the replies with one policy only. */
+static void
+check_verdict(const struct verdict *v, size_t which)
+{
+	struct outcome o;
+	size_t i;
+
+	for (i = 0; i < NPOLICIES; i++) {
+		outcome_verdict(&o, v, &policies[i]);
+		check_outcome(&o, v, &policies[i]);
+		if (i != which % NPOLICIES)
+			continue;
+		if (o.kind == OUTCOME_VERDICT) {
+			check_replies(&o, v, which / NPOLICIES);
+			continue;
+		}
+		check_error(&o);
+		check_pass(&o, which);
 	}
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct outcome o;
 	struct verdict *v;
 	char why[100], *buf;
 	size_t i, which = size;
@@ -204,22 +311,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(buf, data, size);
 	buf[size] = '\0';
+	for (i = 0; i < size; i++)
+		which += data[i];
 	if ((v = verdict_parse(buf, size, why, sizeof(why))) == NULL)
-		check_error(why);
-	else {
-		for (i = 0; i < NPOLICIES; i++) {
-			outcome_verdict(&o, v, &policies[i]);
-			check_outcome(&o, v);
-		}
-		/* the bytes of one policy only, whichever, are five times
-		   as many verdicts in the same time */
-		for (i = 0; i < size; i++)
-			which += data[i];
-		outcome_verdict(&o, v, &policies[which % NPOLICIES]);
-		check_rspamc(&o, v);
-		check_spamc(&o, v);
-	}
-	check_error(buf);
+		check_failure(which % 2 == 0 ? why : buf, which / 2);
+	else
+		check_verdict(v, which);
 	verdict_free(v);
 	free(buf);
 	return 0;

@@ -21,12 +21,15 @@
 int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *actions[] = { "reject", "rewrite subject", "add header" };
-static const struct outcome_policy policy = { actions, 3, NAN };
+static const struct outcome_policy policy = { .spam_actions = actions,
+	.nspam_actions = 3, .spam_threshold = NAN, .task_timeout = 8.0,
+	.pass = { [FAILURE_INCOMPLETE] = true } };
 
 static const struct rewrite_options options[] = {
-	{ REWRITE_SPAMASSASSIN, true, "rspamd/3.4" },
-	{ REWRITE_RSPAMC, true, "rspamd/3.4" },
-	{ REWRITE_NONE, false, NULL },
+	{ .headers = REWRITE_SPAMASSASSIN, .report = true,
+	    .scanner = "rspamd/3.4" },
+	{ .headers = REWRITE_RSPAMC, .report = true, .scanner = "rspamd/3.4" },
+	{ .headers = REWRITE_NONE },
 };
 
 static void
@@ -112,7 +115,7 @@ may_lose(const char *p, size_t len, const struct verdict *v)
 	for (i = 0; i + 6 <= len; i++)
 		if (strncasecmp(p + i, "X-Spam", 6) == 0)
 			return true;
-	return v->subject != NULL || v->nmilter > 0;
+	return v != NULL && (v->subject != NULL || v->nmilter > 0);
 }
 
 static void
@@ -124,7 +127,11 @@ check(const char *p, size_t len, bool whole, const struct verdict *v,
 	struct outcome o;
 	size_t kept;
 
+	/* one that passes has no verdict */
 	outcome_verdict(&o, v, &policy);
+	outcome_by_policy(&o, &policy);
+	if (o.kind != OUTCOME_VERDICT)
+		v = NULL;
 	if (rewrite_message(&rw, p, len, whole, &o, v, how) == 0) {
 		kept = check_pieces(&rw, len);
 		check_added(text_string(&rw.text), rw.text.len,
@@ -134,8 +141,8 @@ check(const char *p, size_t len, bool whole, const struct verdict *v,
 			require(kept == rw.head_end);
 	} else
 		/* only where rspamd itself wants very much */
-		require(v->nmilter > 0 || v->subject != NULL ||
-		    strlen(v->action) > 10000);
+		require(v != NULL && (v->nmilter > 0 || v->subject != NULL ||
+		    strlen(v->action) > 10000));
 	rewrite_free(&rw);
 }
 
@@ -145,7 +152,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char none[] = "{\"action\":\"add header\",\"score\":7}";
 	const char *p = (const char *)data;
 	const char *nul = size > 0 ? memchr(p, '\0', size) : NULL;
-	size_t json = nul != NULL ? (size_t)(nul - p) : 0, len, i;
+	size_t json = nul != NULL ? (size_t)(nul - p) : 0, which = 0, len, i;
 	struct verdict *v = NULL;
 	char why[100], *message;
 
@@ -158,15 +165,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		p += json + 1;
 		size -= json + 1;
 	}
-	/* all of it, then its start alone; reading beyond it is seen */
-	for (i = 0; i < 6; i++) {
-		len = i < 3 ? size : size / 2 + i;
+	/* all of it, then its start alone; reading beyond it is seen.  Which
+	   headers are added, the bytes choose */
+	for (i = 0; i < size; i++)
+		which += (unsigned char)p[i];
+	for (i = 0; i < 2; i++) {
+		len = i == 0 ? size : size / 2 + which % 8;
 		if (len > size)
 			len = size;
 		require((message = malloc(len != 0 ? len : 1)) != NULL);
 		if (len > 0)
 			memcpy(message, p, len);
-		check(message, len, i < 3, v, &options[i % 3]);
+		check(message, len, i == 0, v, &options[which % 3]);
 		free(message);
 	}
 	verdict_free(v);
