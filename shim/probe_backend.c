@@ -26,6 +26,7 @@ struct check {
 	const struct probe_place *place;
 	const struct probe_wire_peer *peer;
 	const struct conf_backend *backend;
+	const struct outcome_policy *policy;	/* what a verdict means */
 	struct probe_reach reach;
 };
 
@@ -82,13 +83,26 @@ say_no_verdict(const struct check *c, const struct probe_wire_answer *a,
 		    "(status %d); see rspamd's log", why, status);
 }
 
-static void
+/* Returns whether the daemon would pass the verdict V on. */
+static bool
 say_verdict(const struct check *c, const struct probe_wire_answer *a,
     const struct verdict *v)
 {
+	struct outcome o;
+
+	outcome_verdict(&o, v, c->policy);
+	if (o.kind != OUTCOME_VERDICT) {
+		probe_report_say(c->place, PROBE_PROBLEM, "scan", "no use in the "
+		    "verdict: %s; see rspamd's log, and what it waits for (DNS, "
+		    "Redis)", o.reason);
+		return false;
+	}
 	probe_report_say(c->place, PROBE_OK, "scan", "%.1f ms, \"%.40s\", "
 	    "score %.2f", a->total * 1e3, v->action,
 	    outcome_shown(v->score, 2));
+	if (o.spam)
+		probe_report_say(c->place, PROBE_NOTE, "scan", "rspamd takes a mail "
+		    "with nothing bad in it for spam");
 	if (v->skipped)
 		probe_report_say(c->place, PROBE_WARNING, "scan", "rspamd skipped "
 		    "the mail without a look at it (is_skipped); look for "
@@ -96,6 +110,7 @@ say_verdict(const struct check *c, const struct probe_wire_answer *a,
 	if (c->reach.kind != PROBE_KIND_RSPAMD)
 		probe_report_say(c->place, PROBE_WARNING, "ping", "an HTTP server "
 		    "in front of rspamd does not pass /ping on");
+	return true;
 }
 
 /* A verdict on the mail, asked for as the daemon does. */
@@ -126,6 +141,7 @@ scan(const struct check *c)
 	struct verdict *v = NULL;
 	char why[200] = "an error";
 	struct text ask;
+	bool good = false;
 	const char *body;
 	size_t len;
 
@@ -140,13 +156,13 @@ scan(const struct check *c)
 	else
 		(void)verdict_error(body, len, why, sizeof(why));
 	if (a.fault == PROBE_WIRE_OK && v != NULL)
-		say_verdict(c, &a, v);
+		good = say_verdict(c, &a, v);
 	else
 		say_no_verdict(c, &a, why);
 	text_free(&ask);
 	verdict_free(v);
 	probe_wire_free(&a);
-	return v != NULL;
+	return good;
 }
 
 /*
@@ -266,7 +282,8 @@ probe_backend_check(struct probe_report *r, const struct conf *conf,
 	struct probe_wire_peer peer = { .tls = b->ctx, .host = b->host,
 	    .timeout = &conf->timeout };
 	struct probe_place place = { r, "backend", b->url };
-	struct check c = { .place = &place, .peer = &peer, .backend = b };
+	struct check c = { .place = &place, .peer = &peer, .backend = b,
+	    .policy = &conf->listen[0].policy };
 	bool scans = false, good = true;
 	size_t i;
 

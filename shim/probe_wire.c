@@ -25,6 +25,7 @@ struct wire {
 	struct probe_wire_answer *a;
 	int	 fd;
 	SSL	*ssl;
+	int	 send_flags;
 	double	 until;		/* when the phase is over, as of now() */
 	const char *key;	/* which deadline that is */
 	double	 limit;
@@ -223,7 +224,7 @@ move(struct wire *w, bool out, char *buf, size_t len)
 		ERR_clear_error();
 		errno = 0;
 		if (w->ssl == NULL) {
-			n = out ? send(w->fd, buf, len, MSG_NOSIGNAL) :
+			n = out ? send(w->fd, buf, len, w->send_flags) :
 			    recv(w->fd, buf, len, 0);
 			if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 				return n;
@@ -248,6 +249,9 @@ send_question(struct wire *w, const struct probe_wire_question *q)
 	size_t at, n;
 	ssize_t sent;
 
+	/* the half-close goes out with the last bytes: a scan that was faster
+	   than it would be answered by any rspamd */
+	w->send_flags = MSG_NOSIGNAL | (q->half_close ? MSG_MORE : 0);
 	enter(w, "timeout_send", w->peer->timeout->send);
 	for (at = 0; at < q->len; at += (size_t)sent) {
 		n = q->len - at < sizeof(part) ? q->len - at : sizeof(part);
