@@ -6,7 +6,7 @@ from harness import Case, Exim, FakeRspamd, Shim, common_rspamd, message
 
 HOSTS = {"127.0.0.9": "host9.example", "::1": "six.example"}
 # The headers by which rspamd is told of the envelope.
-NAMES = ("IP", "Helo", "Hostname", "From", "Rcpt", "User", "Queue-Id", "Deliver-To")
+NAMES = ("IP", "Helo", "Hostname", "From", "Rcpt", "User", "Queue-Id", "Deliver-To", "Settings-ID")
 
 
 def told(request):
@@ -261,7 +261,8 @@ class EnvelopePlain(Envelope, Case):
 		acl = acl_seen
 	accept
 """
-		for setting, header in (("authenticated", "User"), ("deliver-to", "Deliver-To"), ("ignore", None)):
+		for setting, header in (("authenticated", "User"), ("deliver-to", "Deliver-To"),
+		                        ("settings-id", "Settings-ID"), ("ignore", None)):
 			with self.subTest(setting):
 				shim = self.own(Shim, config="", start=False)
 				shim.write_config(f'listen "{shim.address}" {{ spamc_user = "{setting}" }}\n'
@@ -270,8 +271,9 @@ class EnvelopePlain(Envelope, Case):
 				exim = self.own(Exim, shim.spamd_address(), acl_data=acl)
 				self.fake.forget()
 				envelope, _, _ = self.deliver(exim=exim, login="alice")
-				self.assertEqual({name: envelope.get(name) for name in ("User", "Deliver-To")},
-				                 {name: ["alice"] if name == header else None for name in ("User", "Deliver-To")})
+				names = "User", "Deliver-To", "Settings-ID"
+				self.assertEqual({name: envelope.get(name) for name in names},
+				                 {name: ["alice"] if name == header else None for name in names})
 
 	def test_envelope_switched_off(self):
 		for setting, names in (("none", set()), ("addresses", {"From", "Rcpt"}),
