@@ -269,12 +269,14 @@ crew_ended(struct crew *c, pid_t pid, int status)
 		if (m->pid != pid)
 			continue;
 		say_death(m, status);
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-			metrics_daemon(c->metrics)->workers_died++;
 		metrics_worker(c->metrics, i, METRICS_NONE);
+		m->pid = 0;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+			return;
+		metrics_daemon(c->metrics)->workers_died++;
 		/* one that cannot run is not tried at once */
 		if (now() - m->started < SHORT_LIFE && !m->told)
 			c->not_before = now() + SHORT_LIFE;
-		m->pid = 0;
+		return;
 	}
 }

@@ -127,15 +127,16 @@ tell_status(struct supervisor *sv)
 {
 	struct counters_snapshot *m;
 	char line[sizeof(sv->status)];
+	int workers = crew_size(sv->crew, false);
 	size_t i, n;
 
 	sv->next_status = now() + STATUS_EVERY;
 	if ((m = malloc(sizeof(*m))) == NULL)
 		return;
 	metrics_snapshot(sv->metrics, m);
-	n = (size_t)snprintf(line, sizeof(line), "%d workers, %llu clients now; "
+	n = (size_t)snprintf(line, sizeof(line), "%d worker%s, %llu clients now; "
 	    "%llu verdicts, %llu unscanned, %llu errors; listening on",
-	    crew_size(sv->crew, false),
+	    workers, workers == 1 ? "" : "s",
 	    (unsigned long long)m->sum.now.connections,
 	    (unsigned long long)counters_ended(&m->sum, COUNTERS_VERDICT),
 	    (unsigned long long)counters_ended(&m->sum, COUNTERS_UNSCANNED),
@@ -213,7 +214,7 @@ stop(struct supervisor *sv)
 	metrics_daemon(sv->metrics)->stopping = 1;
 	log_msg(LOG_NOTICE, "stopping: finishing what is running");
 	/* whatever the unit's TimeoutStopSec is */
-	systemd_notify("STOPPING=1\nSTATUS=finishing %llu requests\n"
+	systemd_notify("STOPPING=1\nSTATUS=finishing %llu connections\n"
 	    "EXTEND_TIMEOUT_USEC=%.0f",
 	    (unsigned long long)metrics_active(sv->metrics),
 	    (patience + STOP_GRACE) * 1e6);

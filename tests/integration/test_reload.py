@@ -5,6 +5,7 @@ an account of all requests at the end.
 """
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -66,6 +67,12 @@ class Load:
 		self.stop.set()
 		for thread in self.threads:
 			thread.join()
+
+
+def pending(pid, number):
+	"""Does a signal wait for process pid to take it?"""
+	text = pathlib.Path(f"/proc/{pid}/status").read_text()
+	return int(re.search(r"^ShdPnd:\s+(\w+)", text, re.M)[1], 16) & 1 << number - 1
 
 
 class Base(Case):
@@ -181,6 +188,24 @@ class Stop(Base):
 			self.assertIsInstance(fault, (ConnectionError, FileNotFoundError))
 		self.assertNotIn("outcome=error", shim.log())
 		self.assertNotIn("outcome=client-gone", shim.log())
+
+	def test_those_in_the_queue(self):
+		"""Whoever connected before the stop is served, accepted or not."""
+		shim = self.own(Shim, backend=self.fakes[0].url)
+		worker, = shim.workers()
+		os.kill(worker, signal.SIGSTOP)
+		# many more than a worker accepts at a time
+		waiting = [connect(address) for address in (shim.port, shim.unix) * 200]
+		for sock in waiting:
+			self.addCleanup(sock.close)
+			sock.sendall(b"PING SPAMC/1.5\r\n\r\n")
+		shim.signal(signal.SIGTERM)
+		wait_until(lambda: pending(worker, signal.SIGTERM), "the worker is told to finish")
+		os.kill(worker, signal.SIGCONT)
+		for sock in waiting:
+			self.assertEqual(receive(sock), b"SPAMD/1.5 0 PONG\r\n")
+			sock.close()
+		self.assertEqual(shim.wait(), 0)
 
 	def test_deadline(self):
 		"""What can be finished is; what cannot ends at timeout_stop, with an error; other signals change nothing."""
