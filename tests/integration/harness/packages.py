@@ -41,6 +41,7 @@ GROUPS = {
 	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
 	"promtool": (["prometheus"], "usr/bin/promtool"),
+	"haproxy": (["haproxy"], "usr/sbin/haproxy"),
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
