@@ -382,6 +382,7 @@ set_up(struct supervisor *sv)
 		listeners_close(sv->ls);
 		return EX_OSERR;
 	}
+	log_open(c->syslog);
 	if (c->pid_file != NULL && (sv->pid_file = strdup(c->pid_file)) != NULL)
 		write_pid_file(sv->pid_file);
 	return EX_OK;

@@ -159,14 +159,16 @@ class Chroot(Case):
 		(dev / "log").chmod(0o777)
 		log.settimeout(process.PATIENCE)
 		shim = self.own(Elsewhere, self.hosts, zone, dev, start=False,
-		                config=f'chroot = "{self.jail}"\nlog = syslog\nbackend "{self.fake.url}" {{ }}\n')
+		                config=f'chroot = "{self.jail}"\nlog = syslog\npid_file = "/nonexistent/pid"\n'
+		                f'backend "{self.fake.url}" {{ }}\n')
 		shim.start(ready=shim._answers)
 		before = time.time()
 		self.served(shim)
-		while True:
-			line = log.recv(4096).decode()
-			if "outcome=verdict" in line:
-				break
+		lines = [""]
+		while "outcome=verdict" not in lines[-1]:
+			lines.append(log.recv(4096).decode())
+		line = lines[-1]
+		self.assertIn("/nonexistent/pid: cannot write the process id", "\n".join(lines), "what the supervisor says first")
 		hours = [time.strftime("%H", time.gmtime(t + HOURS * 3600)) for t in (before, time.time())]
 		self.assertIn(re.match(r"<22>\w{3} [ \d]\d (\d\d):", line)[1], hours, line)
 
