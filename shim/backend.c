@@ -244,8 +244,17 @@ backend_first(struct backend *b)
 void
 backend_failed(struct backend *b, size_t i)
 {
-	if (i < b->naddr)
-		b->avoid[i] = now() + AVOID_TIME;
+	time_t t = now();
+	size_t k;
+
+	if (i >= b->naddr)
+		return;
+	b->avoid[i] = t + AVOID_TIME;
+	for (k = 0; k < b->naddr; k++)
+		if (b->avoid[k] <= t)
+			return;
+	/* nobody at any: it may have moved */
+	b->expires = 0;
 }
 
 struct idle *

@@ -56,7 +56,8 @@ void	backend_cancel(struct backend_lookup *lk);
 size_t	backend_addresses(const struct backend *b);
 size_t	backend_first(struct backend *b);
 
-/* The I-th address of B and its length.  It could not be connected to. */
+/* The I-th address of B and its length.  It could not be connected to; if that
+   is so of all, the name is looked up anew. */
 const struct sockaddr *backend_address(const struct backend *b, size_t i,
 	    socklen_t *len);
 void	backend_failed(struct backend *b, size_t i);
