@@ -224,18 +224,38 @@ milter_remove(struct verdict *v, const char *name, const cJSON *c, bool nested)
 			milter_remove(v, name, m, true);
 }
 
+/*
+ * What the mail is to be signed with, one or an array: header lines to insert
+ * at the top, as rspamd's own milter does.
+ */
+static void
+take_signatures(struct verdict *v, const cJSON *signature)
+{
+	static const char name[] = "DKIM-Signature";
+	const cJSON *c;
+	int index = 1;
+
+	if (cJSON_IsString(signature) && *signature->valuestring != '\0')
+		add_milter(v, name, signature->valuestring, index);
+	else if (cJSON_IsArray(signature))
+		cJSON_ArrayForEach(c, signature)
+			if (cJSON_IsString(c) && *c->valuestring != '\0')
+				add_milter(v, name, c->valuestring, index++);
+}
+
 static bool
-take_milter(struct verdict *v, const cJSON *milter)
+take_milter(struct verdict *v, const cJSON *milter, const cJSON *signature)
 {
 	const cJSON *c, *add, *del;
 
 	add = cJSON_GetObjectItemCaseSensitive(milter, "add_headers");
 	del = cJSON_GetObjectItemCaseSensitive(milter, "remove_headers");
-	if (!cJSON_IsObject(add) && !cJSON_IsObject(del))
+	if (!cJSON_IsObject(add) && !cJSON_IsObject(del) && signature == NULL)
 		return true;
 	v->milter = calloc(VERDICT_MILTER_MAX, sizeof(*v->milter));
 	if (v->milter == NULL)
 		return false;
+	take_signatures(v, signature);
 	if (cJSON_IsObject(add))
 		cJSON_ArrayForEach(c, add)
 			milter_add(v, c->string, c, false);
@@ -271,7 +291,7 @@ take_thresholds(struct verdict *v, const cJSON *list)
 static const char *
 take_all(struct verdict *v)
 {
-	const cJSON *doc = v->doc, *milter;
+	const cJSON *doc = v->doc, *milter, *signature;
 
 	if ((v->action = string_of(doc, "action")) == NULL)
 		return "rspamd's reply has no action";
@@ -286,9 +306,10 @@ take_all(struct verdict *v)
 	v->message_id = string_of(doc, "message-id");
 	v->reject = string_of(doc, "reject");
 	milter = cJSON_GetObjectItemCaseSensitive(doc, "milter");
+	signature = cJSON_GetObjectItemCaseSensitive(doc, "dkim-signature");
 	if (!take_messages(v, cJSON_GetObjectItemCaseSensitive(doc, "messages")) ||
 	    !take_symbols(v, cJSON_GetObjectItemCaseSensitive(doc, "symbols")) ||
-	    !take_milter(v, milter) || !take_thresholds(v,
+	    !take_milter(v, milter, signature) || !take_thresholds(v,
 	    cJSON_GetObjectItemCaseSensitive(doc, "thresholds")))
 		return "out of memory";
 	return NULL;

@@ -59,8 +59,9 @@ struct verdict {
 	size_t		 nsymbols;
 	size_t		 symbols_seen;
 
-	struct verdict_milter *milter;	/* in rspamd's order, adds first; those
-					   whose name is one of a header */
+	struct verdict_milter *milter;	/* signatures, then in rspamd's order,
+					   adds first; those whose name is one
+					   of a header */
 	size_t		 nmilter;
 	size_t		 milter_seen;
 

@@ -110,17 +110,19 @@ START_TEST(reply_of_rspamd_4_1)
 	ck_assert_str_eq(v->symbols[0].name, "FORGED");
 	ck_assert_ptr_null(v->symbols[0].description);
 	ck_assert_uint_eq(v->symbols[0].noptions, 0);
-	/* adds first, in the order of the reply */
-	ck_assert_uint_eq(v->nmilter, 8);
-	ck_assert_uint_eq(v->milter_seen, 8);
-	milter_is(v, 0, "X-Spam", "Yes", -1);
-	milter_is(v, 1, "X-Multi", "a", 0);
-	milter_is(v, 2, "X-Multi", "b", 1);
-	milter_is(v, 3, "X-Plain", "p", 0);
-	milter_is(v, 4, "X-Spam", NULL, 0);
-	milter_is(v, 5, "X-Spamd-Result", NULL, 0);
-	milter_is(v, 6, "X-Spamd-Result", NULL, -1);
-	milter_is(v, 7, "X-Spamd-Result", NULL, 2);
+	/* signatures, then adds, in the order of the reply */
+	ck_assert_uint_eq(v->nmilter, 10);
+	ck_assert_uint_eq(v->milter_seen, 10);
+	milter_is(v, 0, "DKIM-Signature", "v=1; a=rsa-sha256;\r\n\td=x", 1);
+	milter_is(v, 1, "DKIM-Signature", "v=1", 2);
+	milter_is(v, 2, "X-Spam", "Yes", -1);
+	milter_is(v, 3, "X-Multi", "a", 0);
+	milter_is(v, 4, "X-Multi", "b", 1);
+	milter_is(v, 5, "X-Plain", "p", 0);
+	milter_is(v, 6, "X-Spam", NULL, 0);
+	milter_is(v, 7, "X-Spamd-Result", NULL, 0);
+	milter_is(v, 8, "X-Spamd-Result", NULL, -1);
+	milter_is(v, 9, "X-Spamd-Result", NULL, 2);
 	verdict_free(v);
 }
 END_TEST
@@ -276,7 +278,8 @@ START_TEST(junk_is_skipped)
 		    names[i], junk[_i]);
 		v = unit_verdict(in);
 		ck_assert_str_eq(v->action, "reject");
-		ck_assert_uint_eq(v->nmilter, 0);
+		/* any string is a signature, the last name */
+		ck_assert_uint_le(v->nmilter, i == COUNT(names) - 1);
 		ck_assert(isnan(v->required) || isfinite(v->required));
 		for (j = 0; j < v->nsymbols; j++)
 			ck_assert(isfinite(v->symbols[j].score));
@@ -341,6 +344,27 @@ START_TEST(messages_of_both_forms)
 	    "\"c\":\"two\"}}");
 	ck_assert_uint_eq(v->nmessages, 2);
 	ck_assert_str_eq(v->messages[0], "one");
+	verdict_free(v);
+}
+END_TEST
+
+#define BEFORE	"{\"action\":\"reject\",\"score\":1,"
+
+/* Without any other operation, and in wrong forms. */
+START_TEST(signature_alone)
+{
+	struct verdict *v;
+
+	v = unit_verdict(BEFORE "\"dkim-signature\":\"v=1; b=x\"}");
+	ck_assert_uint_eq(v->nmilter, 1);
+	milter_is(v, 0, "DKIM-Signature", "v=1; b=x", 1);
+	verdict_free(v);
+	v = unit_verdict(BEFORE "\"dkim-signature\":[1,{\"v\":2},\"s\"]}");
+	ck_assert_uint_eq(v->nmilter, 1);
+	milter_is(v, 0, "DKIM-Signature", "s", 1);
+	verdict_free(v);
+	v = unit_verdict(BEFORE "\"dkim-signature\":7}");
+	ck_assert_uint_eq(v->nmilter, 0);
 	verdict_free(v);
 }
 END_TEST
@@ -415,8 +439,6 @@ many(const char *a, char kind, size_t n, const char *b)
 	fclose(f);
 	return s;
 }
-
-#define BEFORE	"{\"action\":\"reject\",\"score\":1,"
 
 START_TEST(limits)
 {
@@ -526,6 +548,7 @@ verdict_suite(void)
 	tcase_add_test(tc, symbols_in_order_of_weight);
 	tcase_add_test(tc, options_that_are_strings);
 	tcase_add_test(tc, messages_of_both_forms);
+	tcase_add_test(tc, signature_alone);
 	tcase_add_test(tc, milter_forms);
 	tcase_add_test(tc, thresholds_that_are_numbers);
 	tcase_add_test(tc, odd_bytes_are_taken);
