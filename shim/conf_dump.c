@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "conf.h"
 #include "conf_names.h"
@@ -44,6 +45,19 @@ dump_string(FILE *f, const char *indent, const char *key, const char *value)
 	fprintf(f, "%s%s = ", indent, key);
 	quote(f, value);
 	putc('\n', f);
+}
+
+/* KEY = X, with as many digits as give X again. */
+static void
+dump_number(FILE *f, const char *indent, const char *key, double x)
+{
+	char s[40];
+	int digits = 6;
+
+	do {
+		(void)snprintf(s, sizeof(s), "%.*g", digits, x);
+	} while (++digits <= 17 && strtod(s, NULL) != x);
+	fprintf(f, "%s%s = %s\n", indent, key, s);
 }
 
 /* KEY = {LIST}. */
@@ -101,7 +115,7 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	dump_list(f, "spam_actions", l->policy.spam_actions,
 	    l->policy.nspam_actions);
 	if (!isnan(l->policy.spam_threshold))
-		fprintf(f, "\tspam_threshold = %.15g\n", l->policy.spam_threshold);
+		dump_number(f, "\t", "spam_threshold", l->policy.spam_threshold);
 	for (i = 0; i < CONF_POLICY_KEYS; i++)
 		fprintf(f, "\t%s = %s\n", conf_policy_keys[i].key,
 		    conf_policy_names[l->policy.pass[conf_policy_keys[i].failure]]);
@@ -125,10 +139,25 @@ dump_backend(FILE *f, const char *kind, const struct conf_backend *b)
 	fputs("}\n", f);
 }
 
+static void
+dump_timeouts(FILE *f, const struct conf_timeouts *t)
+{
+	dump_number(f, "", "timeout_idle", t->idle);
+	dump_number(f, "", "timeout_client", t->client);
+	dump_number(f, "", "timeout_connect", t->connect);
+	dump_number(f, "", "timeout_send", t->send);
+	dump_number(f, "", "timeout_wait", t->wait);
+	dump_number(f, "", "timeout_receive", t->receive);
+	dump_number(f, "", "timeout_reply", t->reply);
+	dump_number(f, "", "timeout_request", t->request);
+	dump_number(f, "", "timeout_stop", t->stop);
+	dump_number(f, "", "timeout_worker", t->worker);
+	dump_number(f, "", "timeout_queue", t->queue);
+}
+
 void
 conf_dump(const struct conf *c, FILE *f)
 {
-	const struct conf_timeouts *t = &c->timeout;
 	size_t i;
 
 	for (i = 0; i < c->nlisten; i++)
@@ -141,7 +170,7 @@ conf_dump(const struct conf *c, FILE *f)
 		dump_backend(f, "controller", &c->controller[i]);
 	fprintf(f, "fuzzy_flag = %d\nfuzzy_weight = %d\n", c->fuzzy_flag,
 	    c->fuzzy_weight);
-	fprintf(f, "task_timeout = %g\n", c->task_timeout);
+	dump_number(f, "", "task_timeout", c->task_timeout);
 	fprintf(f, "workers = %d\n", c->workers);
 	fprintf(f, "max_connections = %llu\n",
 	    (unsigned long long)c->max_connections);
@@ -152,16 +181,11 @@ conf_dump(const struct conf *c, FILE *f)
 	    (unsigned long long)c->max_memory);
 	fprintf(f, "enable_shutdown_workaround = %s\n",
 	    c->shutdown_workaround ? "true" : "false");
-	fprintf(f, "timeout_idle = %g\ntimeout_client = %g\n"
-	    "timeout_connect = %g\n"
-	    "timeout_send = %g\ntimeout_wait = %g\ntimeout_receive = %g\n"
-	    "timeout_reply = %g\ntimeout_request = %g\ntimeout_stop = %g\n"
-	    "timeout_worker = %g\ntimeout_queue = %g\n",
-	    t->idle, t->client, t->connect, t->send, t->wait, t->receive, t->reply,
-	    t->request, t->stop, t->worker, t->queue);
-	fprintf(f, "max_queue = %zu\nhealth_interval = %g\nbreaker_failures = %u\n"
-	    "slow_start = %g\n", c->max_queue, c->health_interval,
-	    c->breaker_failures, c->slow_start);
+	dump_timeouts(f, &c->timeout);
+	fprintf(f, "max_queue = %zu\nbreaker_failures = %u\n", c->max_queue,
+	    c->breaker_failures);
+	dump_number(f, "", "health_interval", c->health_interval);
+	dump_number(f, "", "slow_start", c->slow_start);
 	dump_string(f, "", "user", c->user);
 	dump_string(f, "", "group", c->group);
 	dump_string(f, "", "chroot", c->chroot);

@@ -60,6 +60,8 @@ load_policy(struct conf_listen *l, cfg_t *sec, cfg_t *top)
 	c = having(sec, top, "spam_threshold");
 	p->spam_threshold = cfg_size(c, "spam_threshold") > 0 ?
 	    cfg_getfloat(c, "spam_threshold") : NAN;
+	if (cfg_size(c, "spam_threshold") > 0 && !isfinite(p->spam_threshold))
+		conf_bad(l->address, "spam_threshold is not a number");
 	p->task_timeout = cfg_getfloat(top, "task_timeout");
 	for (i = 0; i < CONF_POLICY_KEYS; i++)
 		load_policy_key(l, sec, top, &conf_policy_keys[i]);

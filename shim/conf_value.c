@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,9 @@
 #include <unistd.h>
 
 #include "conf_value.h"
+
+/* No size is larger, so that it has at most 19 digits when it is written. */
+#define SIZE_VALUE_MAX	(UINT64_MAX / 4)
 
 /* libconfuse's error function has no argument of ours. */
 static void (*say_line)(const char *);
@@ -32,19 +36,31 @@ conf_faulty(void)
 	return is_faulty;
 }
 
+/* Tells the fault LINE, as one line of text: what it quotes may be more. */
+static void
+tell(char *line)
+{
+	char *p;
+
+	is_faulty = true;
+	for (p = line; *p != '\0'; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
+	say_line(line);
+}
+
 void
 conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char what[512], line[768];
 
-	is_faulty = true;
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	if (cfg != NULL && cfg->filename != NULL && cfg->line > 0)
 		(void)snprintf(line, sizeof(line), "%s:%d: %s", cfg->filename,
 		    cfg->line, what);
 	else
 		(void)snprintf(line, sizeof(line), "%s", what);
-	say_line(line);
+	tell(line);
 }
 
 /*
@@ -79,7 +95,6 @@ conf_bad(const char *where, const char *fmt, ...)
 	unsigned int n;
 	va_list ap;
 
-	is_faulty = true;
 	va_start(ap, fmt);
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
@@ -89,7 +104,7 @@ conf_bad(const char *where, const char *fmt, ...)
 		    where, what);
 	else
 		(void)snprintf(line, sizeof(line), "%s: %s", where, what);
-	say_line(line);
+	tell(line);
 }
 
 bool
@@ -118,7 +133,8 @@ conf_size(const char *s)
 	uint64_t v = 0;
 	size_t n;
 
-	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 12; n++)
+	/* 19 digits always fit, and are more than any memory has bytes */
+	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 19; n++)
 		v = v * 10 + (uint64_t)(s[n] - '0');
 	if (n == 0)
 		return 0;
@@ -131,7 +147,7 @@ conf_size(const char *s)
 		shift += 10;
 		n++;
 	}
-	return s[n] == '\0' && v <= UINT64_MAX >> shift ? v << shift : 0;
+	return s[n] == '\0' && v <= SIZE_VALUE_MAX >> shift ? v << shift : 0;
 }
 
 int

@@ -32,7 +32,7 @@ void	conf_complain(cfg_t *cfg, const char *fmt, va_list ap)
 /* A copy of S; NULL for NULL and ""; without memory it is a fault. */
 char	*conf_copy(const char *s);
 
-/* "50M" in bytes; 0 for what is no size. */
+/* "50M" in bytes; 0 for what is no size, or more than 4 EiB. */
 uint64_t conf_size(const char *s);
 
 /* The index of S, the value of KEY, among N names; or a fault and -1. */

@@ -1,0 +1,59 @@
+"""What --dump-config writes means the same, and faults are lines of text."""
+
+import subprocess
+
+from harness import Case
+from harness import process, shim as shim_module
+
+EX_CONFIG = 78
+
+
+class Configuration(Case):
+	def load(self, text, option):
+		"""(exit code, stdout, stderr) with the file TEXT and one option."""
+		path = self.folder("conf") / "shim.conf"
+		path.write_text(text)
+		done = subprocess.run([str(process.reachable(shim_module.binary())), "-c", str(path), option],
+		                      stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=process.PATIENCE,
+		                      env=process.environment(), **process.run_as())
+		return done.returncode, done.stdout, done.stderr
+
+	def dump(self, text):
+		code, out, err = self.load(text, "--dump-config")
+		self.assertEqual((code, err), (0, ""), text)
+		self.assertEqual(self.load(out, "--dump-config"), (0, out, ""), "of what was dumped")
+		return out
+
+	def test_numbers_keep_all_their_digits(self):
+		for key, value in (("timeout_idle", 1.23456789), ("timeout_wait", 2999.99999), ("health_interval", 0.0123456789),
+		                   ("slow_start", 1 / 3), ("task_timeout", 7.0000001), ("spam_threshold", 4.999999999999999)):
+			with self.subTest(key):
+				line = next(line for line in self.dump(f"{key} = {value!r}\n").splitlines() if f"{key} = " in line)
+				self.assertEqual(float(line.partition("=")[2]), value)
+		self.assertIn("timeout_idle = 0.1\n", self.dump("timeout_idle = 0.1\n"), "but no more than they need")
+
+	def test_large_sizes(self):
+		for size in ("1024G", "4294967295G"):
+			with self.subTest(size):
+				self.assertIn(f"max_memory = {int(size[:-1]) << 30}\n", self.dump(f"max_memory = {size}\n"))
+		for size in ("4294967296G", "99999999999999999999", "17179869184G"):
+			with self.subTest(size):
+				code, _, err = self.load(f"max_memory = {size}\n", "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertIn("max_memory", err)
+
+	def test_a_threshold_is_a_number(self):
+		for value in ("nan", "inf", "-inf"):
+			with self.subTest(value):
+				code, _, err = self.load(f"spam_threshold = {value}\n", "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertIn("spam_threshold", err)
+
+	def test_a_fault_is_one_line(self):
+		for text in ('listen "a\x1b[31m\nb" { }\n', "log = 'x\ny\x07'\n", "workers = 'a\nb'\n"):
+			with self.subTest(text):
+				code, _, err = self.load(text, "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertTrue(err.endswith("\n"))
+				for line in err[:-1].split("\n"):
+					self.assertRegex(line, r"\Arspamd-shim: [^\x00-\x1f\x7f]+\Z")
