@@ -15,6 +15,9 @@
 
 struct clients;
 
+/* Of a name, with its NUL: an IPv6 address with a zone, and a port. */
+#define CLIENTS_NAME_MAX	80
+
 /* Nobody as yet; owned by the caller.  NULL without memory. */
 struct clients *clients_new(void);
 void	clients_free(struct clients *c);

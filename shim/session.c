@@ -4,19 +4,17 @@
 #include <sys/queue.h>
 
 #include <inttypes.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
 
-#include "account.h"
 #include "answer.h"
 #include "intake.h"
+#include "ledger.h"
 #include "log.h"
 #include "message.h"
 #include "scan.h"
@@ -31,21 +29,13 @@
 #define LINGER		5.0
 /* One that has sent nothing when the daemon is to stop, so long to begin. */
 #define HURRY		2.0
+
 enum state {
 	STATE_HEAD,		/* reading the request's head */
 	STATE_BODY,		/* reading the message */
 	STATE_SCAN,		/* rspamd has it */
 	STATE_REPLY,		/* writing the reply */
 	STATE_LINGER		/* waiting for the client to close */
-};
-
-/* Moments, in order, for the times in the log. */
-enum moment {
-	AT_START,
-	AT_MESSAGE,		/* the message is complete */
-	AT_OUTCOME,
-	AT_REPLIED,
-	NMOMENTS
 };
 
 struct session {
@@ -56,8 +46,7 @@ struct session {
 	enum state	 state;
 	struct event	*timer;		/* the deadline of the state */
 	struct event	*total;		/* the deadline of all */
-	struct timespec	 at[NMOMENTS];
-	char		 peer[NI_MAXHOST + NI_MAXSERV + 4];
+	char		 peer[CLIENTS_NAME_MAX];
 
 	struct intake	*intake;
 	struct spamd_request *request;	/* the intake's */
@@ -74,51 +63,15 @@ struct session {
 	struct scan	*scan;		/* kept for the reply */
 	struct tell	*tell;		/* instead of a scan, for TELL */
 	struct outcome	 outcome;
-	struct account	 account;	/* its line in the log */
+	struct ledger	 ledger;	/* for its line in the log */
 };
-
-static bool
-is_set(const struct timespec *t)
-{
-	return t->tv_sec != 0 || t->tv_nsec != 0;
-}
-
-/* The time between two moments; 0 if the second has not come. */
-static double
-seconds(const struct timespec *from, const struct timespec *to)
-{
-	return !is_set(to) ? 0.0 : (double)(to->tv_sec - from->tv_sec) +
-	    (double)(to->tv_nsec - from->tv_nsec) / 1e9;
-}
-
-static void
-note_time(struct session *s, enum moment m)
-{
-	if (!is_set(&s->at[m]))
-		(void)clock_gettime(CLOCK_MONOTONIC, &s->at[m]);
-}
-
-/* What the log says of the scan. */
-static void
-note_scan(struct session *s)
-{
-	struct exchange_times t = scan_times(s->scan);
-
-	s->account.backend = scan_backend(s->scan);
-	s->account.left = scan_left(s->scan);
-	s->account.times.queued = scan_queued(s->scan);
-	s->account.times.connect = t.connect;
-	s->account.times.send = t.send;
-	s->account.times.wait = t.wait;
-	s->account.times.receive = t.receive;
-}
 
 /* The reply does not wait for the scan. */
 static void
 cancel_scan(struct session *s)
 {
 	if (s->scan != NULL)
-		note_scan(s);
+		ledger_scan(&s->ledger, s->scan);
 	scan_free(s->scan);
 	s->scan = NULL;
 }
@@ -126,28 +79,18 @@ cancel_scan(struct session *s)
 static void
 write_account(struct session *s, enum account_ending ending)
 {
-	struct account *a = &s->account;
-	struct text t;
-	bool well;
+	struct account *a = &s->ledger.account;
 
-	note_time(s, AT_REPLIED);
 	a->peer = s->peer;
 	a->request = s->request;
 	a->envelope = s->envelope;
 	if (a->size == 0)
 		a->size = message_received(s->message);
 	if (s->scan != NULL)
-		note_scan(s);
-	a->outcome = is_set(&s->at[AT_OUTCOME]) ? &s->outcome : NULL;
-	a->ending = ending;
+		ledger_scan(&s->ledger, s->scan);
 	a->gone_why = s->late[0] != '\0' ? s->late : stream_error(s->stream);
-	a->times.read = seconds(&s->at[AT_START], &s->at[AT_MESSAGE]);
-	a->times.total = seconds(&s->at[AT_START], &s->at[AT_REPLIED]);
-	counters_request(metrics_counters(s->env->metrics, s->env->slot), a);
-	text_init(&t, ACCOUNT_LINE_MAX);
-	well = account_line(&t, a);
-	log_msg(well ? LOG_INFO : LOG_WARNING, "%s", text_string(&t));
-	text_free(&t);
+	ledger_write(&s->ledger, metrics_counters(s->env->metrics,
+	    s->env->slot), ending, &s->outcome);
 }
 
 static void
@@ -217,7 +160,7 @@ end(struct session *s, enum account_ending ending)
 static void
 replied(struct session *s)
 {
-	note_time(s, AT_REPLIED);
+	ledger_note(&s->ledger, LEDGER_REPLIED);
 	s->state = STATE_LINGER;
 	(void)event_del(s->total);
 	intake_drop(s->intake);
@@ -240,7 +183,7 @@ reply(struct session *s)
 	    .tell = s->tell, .message = s->message };
 	int rc;
 
-	note_time(s, AT_OUTCOME);
+	ledger_note(&s->ledger, LEDGER_OUTCOME);
 	s->state = STATE_REPLY;
 	timer_arm(s->timer, s->env->conf->timeout.reply);
 	a.rewrite.headers = s->listen->rewrite_headers;
@@ -343,9 +286,9 @@ read_envelope(struct session *s)
 
 	if (rspamc) {
 		s->envelope = s->request->envelope;
-		s->account.envelope_from = "rspamc";
+		s->ledger.account.envelope_from = "rspamc";
 	} else
-		s->account.envelope_from =
+		s->ledger.account.envelope_from =
 		    s->listen->envelope == CONF_ENVELOPE_NONE ? "off" : "none";
 	if (s->listen->envelope == CONF_ENVELOPE_NONE)
 		return 0;
@@ -359,7 +302,7 @@ read_envelope(struct session *s)
 		res = ENVELOPE_ADDRESSES;
 	}
 	s->envelope = s->exim;
-	s->account.envelope_from = res == ENVELOPE_FULL ? "exim" :
+	s->ledger.account.envelope_from = res == ENVELOPE_FULL ? "exim" :
 	    "exim-addresses";
 	return 0;
 }
@@ -369,7 +312,7 @@ on_tell(struct tell *t, void *arg)
 {
 	struct session *s = arg;
 
-	s->account.controller = tell_backend(t);
+	s->ledger.account.controller = tell_backend(t);
 	if (tell_failure(t) != FAILURE_NONE) {
 		fail(s, tell_failure(t), tell_reason(t));
 		return;
@@ -400,14 +343,14 @@ tell(struct session *s)
 static void
 message_complete(struct session *s)
 {
-	note_time(s, AT_MESSAGE);
+	ledger_note(&s->ledger, LEDGER_MESSAGE);
 	s->whole = true;
 	(void)event_del(s->timer);
 	if (read_envelope(s) == -1) {
 		fail(s, FAILURE_INTERNAL, "out of memory");
 		return;
 	}
-	s->account.size = message_size(s->message);
+	s->ledger.account.size = message_size(s->message);
 	intake_settle(s->intake);
 	if (message_too_large(s->message))
 		too_large(s);
@@ -579,7 +522,7 @@ no_memory(struct session *s, const char *key, double t)
 	(void)snprintf(why, sizeof(why), "%s = %g s is over, and max_memory = %"
 	    PRIu64 " bytes is used up by other messages", key, t,
 	    s->env->conf->max_memory);
-	note_time(s, AT_MESSAGE);
+	ledger_note(&s->ledger, LEDGER_MESSAGE);
 	not_scanned(s, FAILURE_OVERLOAD, why);
 }
 
@@ -623,7 +566,7 @@ expired(struct session *s, const char *key, double t)
 		end(s, ACCOUNT_GONE);
 		return;
 	}
-	note_time(s, AT_MESSAGE);
+	ledger_note(&s->ledger, LEDGER_MESSAGE);
 	cancel_scan(s);
 	if (s->state == STATE_SCAN)
 		not_scanned(s, FAILURE_TIMEOUT, why);
@@ -704,7 +647,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 	s->env = env;
 	s->listen = l;
 	clients_name(s->peer, sizeof(s->peer), sa, len);
-	note_time(s, AT_START);
+	ledger_note(&s->ledger, LEDGER_START);
 	if (turns_away(s, sa, len)) {
 		(void)close(fd);
 		destroy(s);
