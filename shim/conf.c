@@ -16,6 +16,7 @@
 #include "conf_backend.h"
 #include "conf_listen.h"
 #include "conf_names.h"
+#include "conf_text.h"
 #include "conf_value.h"
 
 #define UNIX_PREFIX	"unix:"
@@ -424,63 +425,51 @@ load_rest(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	    cfg_getstr(cfg, "pid_file"));
 }
 
-/*
- * Does a section, a comment or a string in F have no end?  libconfuse would take the
- * rest of the file for it and say nothing.  F is at its start again after.
- * Returns the line where it may begin, or 0.
- */
-static unsigned int
-unfinished(FILE *f)
+/* Parses TEXT, that of the file called FILE without its comments. */
+static void
+parse_text(cfg_t *cfg, const char *file, char *text, size_t len)
 {
-	unsigned int line = 1, began = 0;
-	int c, last = 0, in = 0;	/* in: '#', '/', '"', '\'', '*' or 0 */
-	int depth = 0;			/* of braces */
+	FILE *f = fmemopen(text, len, "r");
 
-	while ((c = getc(f)) != EOF) {
-		if (in == 0 && (c == '{' || c == '}'))
-			depth += c == '{' ? 1 : -1;
-		if (in == 0 && strchr("{#\"'/", c) != NULL)
-			began = line;
-		line += c == '\n';
-		if (in == 0 && (c == '#' || c == '"' || c == '\''))
-			in = c;
-		else if (in == 0 && last == '/' && (c == '/' || c == '*')) {
-			in = c;
-			c = 0;
-		} else if ((in == '#' || in == '/') && c == '\n')
-			in = 0;
-		else if (in == '*' && last == '*' && c == '/') {
-			in = 0;
-			c = 0;
-		} else if ((in == '"' || in == '\'') && last == '\\')
-			c = 0;
-		else if ((in == '"' || in == '\'') && c == in)
-			in = 0;
-		last = c;
+	if (f == NULL) {
+		conf_bad(file, "out of memory");
+		return;
 	}
-	rewind(f);
-	return in == '*' || in == '"' || in == '\'' || depth > 0 ? began : 0;
+	cfg->filename = strdup(file);	/* for the error texts */
+	if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !conf_faulty())
+		conf_bad(file, "syntax error");
+	(void)fclose(f);
 }
 
 static void
 parse_open(cfg_t *cfg, const char *file, FILE *f)
 {
-	char where[1024];
+	char *text = NULL, where[1024];
+	const char *fault;
 	unsigned int line;
 	struct stat st;
+	FILE *copy;
+	size_t len;
 
 	/* of a directory, say, its reader would end the program */
 	if (fstat(fileno(f), &st) == -1 ||
-	    !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode)))
+	    !(S_ISREG(st.st_mode) || S_ISCHR(st.st_mode))) {
 		conf_bad(file, "cannot be read: not a regular file");
-	else if ((line = unfinished(f)) > 0) {
-		(void)snprintf(where, sizeof(where), "%.1000s:%u", file, line);
-		conf_bad(where, "a section, a comment or a string has no end");
-	} else {
-		cfg->filename = strdup(file);	/* for the error texts */
-		if (cfg_parse_fp(cfg, f) != CFG_SUCCESS && !conf_faulty())
-			conf_bad(file, "syntax error");
+		return;
 	}
+	if ((copy = open_memstream(&text, &len)) == NULL) {
+		conf_bad(file, "out of memory");
+		return;
+	}
+	fault = conf_text_copy(f, copy, &line);
+	if (fclose(copy) == EOF)
+		conf_bad(file, "out of memory");
+	else if (fault != NULL) {
+		(void)snprintf(where, sizeof(where), "%.1000s:%u", file, line);
+		conf_bad(where, "%s", fault);
+	} else
+		parse_text(cfg, file, text, len);
+	free(text);
 }
 
 static bool

@@ -108,7 +108,7 @@ write_again(struct line *l, const struct options *o)
 
 	add(l, "rspamd-shim", NULL, 0);
 	add_value(l, "--config=", a->file);
-	add_list(l, "-l", a->listen, a->nlisten);
+	add_list(l, "--listen=", a->listen, a->nlisten);
 	add_list(l, "--backend=", a->backend, a->nbackend);
 	add_list(l, "--controller=", a->controller, a->ncontroller);
 	add_value(l, "--password-file=", a->password_file);

@@ -57,3 +57,31 @@ class Configuration(Case):
 				self.assertTrue(err.endswith("\n"))
 				for line in err[:-1].split("\n"):
 					self.assertRegex(line, r"\Arspamd-shim: [^\x00-\x1f\x7f]+\Z")
+
+	def test_lines_of_faults(self):
+		"""Whatever stands before it."""
+		for before in ("", "# comment\n", "#\n", "#\n#\n\n", "// comment\n//\n", "/* a\n * b\n */", "/**/ /***/\n", "log = stderr # \"\n",
+		               "pid_file = '#\n//\n/*'\n", 'pid_file = "a\\\n\\"b"\n', "backend https://b:2 { }\n",
+		               "pid_file = /a//b/*\n", "pid_file = ${A:-#}\n", "log = 'stderr'/* x\n*/\n"):
+			with self.subTest(before):
+				code, _, err = self.load(before + "bogus = 1\n", "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				line = (before + "bogus").count("\n") + 1
+				self.assertRegex(err, rf"\Arspamd-shim: \S+:{line}: no such option 'bogus'\n\Z")
+
+	def test_what_has_no_end(self):
+		for text, line in (("\nlisten 'a:1' {\n\ttell = no\n# }\nlog = stderr\n", 2), ("\n\npid_file = 'a\nb\n", 3),
+		                   ('log = stderr\npid_file = "a\\"\n', 2), ("/* a\n*", 1), ("log = stderr\n/*/\n", 2),
+		                   ("listen 'a:1' { }\nspam_actions = {a,\n}}\nspam_actions = {\n", 4)):
+			with self.subTest(text):
+				code, _, err = self.load(text, "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertRegex(err, rf"\Arspamd-shim: \S+:{line}: .* has no end\n\Z")
+
+	def test_no_text(self):
+		code, _, err = self.load("log = stderr\nuser = 'a\0'\n", "--check-config")
+		self.assertEqual(code, EX_CONFIG)
+		self.assertRegex(err, r":2: a NUL byte\n\Z")
+		code, _, err = self.load("#" * (1 << 20) + "\n", "--check-config")
+		self.assertEqual(code, EX_CONFIG)
+		self.assertIn("larger than 1 MiB", err)
