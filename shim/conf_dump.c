@@ -12,7 +12,7 @@ const char *const conf_envelope_names[] = { "exim", "addresses", "none" };
 const char *const conf_user_names[] = { "ignore", "authenticated",
     "deliver-to", "settings-id" };
 const char *const conf_headers_names[] = { "spamassassin", "rspamc",
-    "none" };
+    "rspamc-json", "none" };
 const char *const conf_policy_names[] = { "defer", "pass" };
 const struct conf_policy_key conf_policy_keys[] = {
 	{ "on_unreachable", FAILURE_UNREACHABLE, false },

@@ -190,7 +190,7 @@ conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *
 		l->spamc_user = k < 0 ? CONF_USER_IGNORE : (enum conf_user)k;
 		l->unnamed_user = conf_copy(cfg_getstr(sec, "unnamed_user"));
 		k = conf_choice(address, "headers", cfg_getstr(sec, "headers"),
-		    conf_headers_names, 3);
+		    conf_headers_names, 4);
 		l->rewrite_headers = k < 0 ? REWRITE_NONE :
 		    (enum rewrite_headers)k;
 		l->rewrite_report = cfg_getbool(sec, "report_header") == cfg_true;

@@ -12,7 +12,7 @@
 
 extern const char *const conf_envelope_names[3];
 extern const char *const conf_user_names[4];
-extern const char *const conf_headers_names[3];
+extern const char *const conf_headers_names[4];
 extern const char *const conf_policy_names[2];	/* defer, pass */
 extern const char *const conf_log_names[2];	/* stderr, syslog */
 

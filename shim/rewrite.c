@@ -22,6 +22,11 @@
 #define FIELDS_MAX	4096
 /* A line of mail, without its end (RFC 5322, 2.1.1). */
 #define MAIL_LINE_MAX	998
+/* Bytes of JSON in X-Spam-Result: with a third more of them in base64, and the
+   line ends, it stays below the 100 KB that Postfix lets a head have. */
+#define RESULT_MAX	49152
+/* They stand 45 on a line, as 60 characters. */
+#define RESULT_LINE	45
 
 /* One header field of the message, its continuation lines included. */
 struct field {
@@ -415,6 +420,69 @@ put_rspamc(struct text *t, const struct outcome *o, const struct verdict *v,
 		put_report(t, v, eol);
 }
 
+/* Replaces each byte at P that is not part of UTF-8 by '?'. */
+static void
+mend_utf8(char *p, size_t len)
+{
+	size_t i, n;
+
+	for (i = 0; i < len; i += n) {
+		if ((n = text_utf8(p + i, len - i)) != 0)
+			continue;
+		p[i] = '?';
+		n = 1;
+	}
+}
+
+/* Appends the N bytes at P, 3 at most, as 4 characters of base64. */
+static void
+put_quantum(struct text *t, const char *p, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint32_t bits = 0;
+	char q[4];
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		bits = bits << 8 | (i < n ? (unsigned char)p[i] : 0);
+	for (i = 0; i < 4; i++)
+		q[i] = i <= n ? digits[bits >> (18 - 6 * i) & 63] : '=';
+	text_put(t, q, sizeof(q));
+}
+
+/*
+ * The verdict's JSON in base64, folded: so nothing that the mail's author
+ * wrote can become a header line, and folding changes none of it.
+ */
+static void
+put_result(struct text *t, const struct verdict *v, const char *eol)
+{
+	char *json = verdict_json(v);
+	size_t i, len;
+
+	if (json == NULL) {
+		t->failed = true;
+		return;
+	}
+	len = strlen(json);
+	if (len > RESULT_MAX)
+		text_printf(t, "X-Spam-Result-Omitted: rspamd's result has %zu "
+		    "bytes, more than the %d that are put into mail%s", len,
+		    RESULT_MAX, eol);
+	else {
+		mend_utf8(json, len);
+		text_puts(t, "X-Spam-Result: ");
+		for (i = 0; i < len; i += 3) {
+			if (i > 0 && i % RESULT_LINE == 0)
+				text_printf(t, "%s\t", eol);
+			put_quantum(t, json + i, len - i < 3 ? len - i : 3);
+		}
+		text_puts(t, eol);
+	}
+	free(json);
+}
+
 /* ---- the pieces ---- */
 
 static void
@@ -488,8 +556,11 @@ add_ours(struct rewrite *rw, const struct head *h, const struct outcome *o,
 
 	if (options->headers == REWRITE_SPAMASSASSIN)
 		put_spamassassin(&rw->text, o, v, options, h->eol);
-	else if (options->headers == REWRITE_RSPAMC)
+	else if (options->headers == REWRITE_RSPAMC ||
+	    options->headers == REWRITE_RSPAMC_JSON)
 		put_rspamc(&rw->text, o, v, options, h->eol);
+	if (options->headers == REWRITE_RSPAMC_JSON && v != NULL)
+		put_result(&rw->text, v, h->eol);
 	piece(rw, true, start, rw->text.len);
 }
 

@@ -23,6 +23,7 @@
 enum rewrite_headers {
 	REWRITE_SPAMASSASSIN,	/* X-Spam-Flag, -Checker-Version, -Level, … */
 	REWRITE_RSPAMC,		/* those of rspamc --mime */
+	REWRITE_RSPAMC_JSON,	/* of rspamc --mime --json */
 	REWRITE_NONE		/* only what rspamd asks for */
 };
 

@@ -375,6 +375,12 @@ verdict_parse(const char *buf, size_t len, char *why, size_t size)
 	return v;
 }
 
+char *
+verdict_json(const struct verdict *v)
+{
+	return cJSON_PrintUnformatted(v->doc);
+}
+
 void
 verdict_free(struct verdict *v)
 {

@@ -79,6 +79,12 @@ struct verdict {
 struct verdict *verdict_parse(const char *buf, size_t len, char *why,
 	    size_t size);
 
+/*
+ * All that rspamd said, symbols and their options included, as compact JSON;
+ * its bytes need not be UTF-8.  To be freed; NULL without memory.
+ */
+char	*verdict_json(const struct verdict *v);
+
 /* Frees V; NULL is allowed. */
 void	verdict_free(struct verdict *v);
 

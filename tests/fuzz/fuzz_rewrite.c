@@ -29,6 +29,7 @@ static const struct rewrite_options options[] = {
 	{ .headers = REWRITE_SPAMASSASSIN, .report = true,
 	    .scanner = "rspamd/3.4" },
 	{ .headers = REWRITE_RSPAMC, .report = true, .scanner = "rspamd/3.4" },
+	{ .headers = REWRITE_RSPAMC_JSON, .scanner = "rspamd/3.4" },
 	{ .headers = REWRITE_NONE },
 };
 
@@ -176,7 +177,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require((message = malloc(len != 0 ? len : 1)) != NULL);
 		if (len > 0)
 			memcpy(message, p, len);
-		check(message, len, i == 0, v, &options[which % 3]);
+		check(message, len, i == 0, v, &options[which % 4]);
 		free(message);
 	}
 	verdict_free(v);

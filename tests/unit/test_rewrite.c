@@ -39,6 +39,8 @@ static const struct rewrite_options with_report = { REWRITE_SPAMASSASSIN,
 	true, "rspamd/3.4" };
 static const struct rewrite_options rspamcs = { REWRITE_RSPAMC, true,
 	"rspamd/3.4" };
+static const struct rewrite_options with_result = { REWRITE_RSPAMC_JSON, false,
+	"rspamd/3.4" };
 
 /* A message given back, and what of it is the message's own. */
 struct result {
@@ -229,7 +231,7 @@ static const struct {
 };
 
 static const struct rewrite_options *const all_options[] = { &by_default,
-	&nothing, &with_report, &rspamcs };
+	&nothing, &with_report, &rspamcs, &with_result };
 
 /* What was added can be taken away, and the rest is what came. */
 START_TEST(added_can_be_taken_away)
@@ -309,6 +311,116 @@ START_TEST(rspamc_headers)
 }
 END_TEST
 
+/* What the base64 at P stands for, its line ends left out, as a string. */
+static char *
+decoded(const char *p)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned int bits = 0, have = 0;
+	char *out = malloc(strlen(p) + 1);
+	size_t n = 0;
+
+	for (; *p != '\0' && *p != '='; p++) {
+		if (strchr("\r\n\t", *p) != NULL)
+			continue;
+		ck_assert_ptr_nonnull(strchr(digits, *p));
+		bits = (bits << 6 | (unsigned int)(strchr(digits, *p) -
+		    digits)) & 0xffff;
+		if ((have += 6) >= 8)
+			out[n++] = (char)(bits >> (have -= 8) & 0xff);
+	}
+	ck_assert(strspn(p, "=\r\n\t") == strlen(p) && strlen(p) < 5);
+	out[n] = '\0';
+	return out;
+}
+
+/* The value of X-Spam-Result, which is the last of what is added to IN. */
+static char *
+result_of(const char *in, const char *json)
+{
+	struct result r = rewritten_json(in, strlen(in), json, &with_result);
+	const char *p = strstr(r.added, "\nX-Spam-Result: ");
+	char *is;
+
+	ck_assert_ptr_nonnull(p);
+	is = decoded(p + strlen("\nX-Spam-Result: "));
+	free_result(&r);
+	return is;
+}
+
+START_TEST(result_as_json)
+{
+	static const char *const lines[] = { "A: 1\n", "A: 1\r\n" };
+	char *is, *json;
+	size_t i, n;
+
+	becomes(BYTES("A: 1\n"), "{\"action\": \"no action\",\n \"score\": 1}",
+	    &with_result, BYTES("X-Spam-Scanner: rspamd/3.4\n"
+	    "X-Spam-Action: no action\nX-Spam-Score: 1.00 / 15.00\n"
+	    "X-Spam-Level: *\nX-Spam-Symbols: \nX-Spam-Result: "
+	    "eyJhY3Rpb24iOiJubyBhY3Rpb24iLCJzY29yZSI6MX0=\nA: 1\n"));
+	becomes(BYTES("A: 1\r\n"), "{\"action\":\"no action\",\"score\":1,"
+	    "\"ab\":0,\"cdef\":1}", &with_result, BYTES(
+	    "X-Spam-Scanner: rspamd/3.4\r\n"
+	    "X-Spam-Action: no action\r\nX-Spam-Score: 1.00 / 15.00\r\n"
+	    "X-Spam-Level: *\r\nX-Spam-Symbols: \r\nX-Spam-Result: "
+	    "eyJhY3Rpb24iOiJubyBhY3Rpb24iLCJzY29yZSI6MSwiYWIiOjAsImNkZWYi\r\n"
+	    "\tOjF9\r\nA: 1\r\n"));
+	/* every length of the last quantum and of the last line */
+	for (i = 0; i < COUNT(lines); i++)
+		for (n = 0; n < 100; n++) {
+			json = unit_format("{\"action\":\"reject\",\"score\":"
+			    "1,\"x\":\"%.*s\"}", (int)n,
+			    "\\u0001\\\"a/b c+?>~0123456789abcdefghijklmnopqrst"
+			    "uvwxyz0123456789abcdefghijklmnopqrstuvwxyz01234567"
+			    "89abcdefgh" + (n < 8 ? 8 : 0));
+			is = result_of(lines[i], json);
+			ck_assert_str_eq(is, json);
+			free(is);
+			free(json);
+		}
+}
+END_TEST
+
+/* JSON is UTF-8; rspamd quotes mail that is not. */
+START_TEST(result_is_utf8)
+{
+	char *is = result_of("A: 1\n", "{\"action\":\"reject\",\"score\":1,"
+	    "\"x\":\"\xc3\xa9\xe9 \xff\xfe\xe2\x82\"}");
+
+	ck_assert_str_eq(is, "{\"action\":\"reject\",\"score\":1,"
+	    "\"x\":\"\xc3\xa9? ????\"}");
+	free(is);
+}
+END_TEST
+
+START_TEST(result_too_large)
+{
+	static const char shape[] = "{\"action\":\"reject\",\"score\":1,"
+	    "\"x\":\"%s\"}";
+	const size_t most = 49152, rest = sizeof(shape) - 1 - 2;
+	char *x = unit_repeat('x', most - rest), *json = unit_format(shape, x);
+	char *is = result_of("A: 1\n", json);
+	struct result r;
+
+	ck_assert_uint_eq(strlen(json), most);
+	ck_assert_str_eq(is, json);
+	free(x);
+	free(json);
+	free(is);
+	x = unit_repeat('x', most - rest + 1);
+	json = unit_format(shape, x);
+	r = rewritten_json(BYTES("A: 1\n"), json, &with_result);
+	unit_ends(r.added, "\nX-Spam-Symbols: \nX-Spam-Result-Omitted: rspamd's "
+	    "result has 49153 bytes, more than the 49152 that are put into "
+	    "mail\n");
+	free_result(&r);
+	free(x);
+	free(json);
+}
+END_TEST
+
 /* A message that nobody scanned says so, and has no verdict. */
 START_TEST(unscanned)
 {
@@ -323,6 +435,11 @@ START_TEST(unscanned)
 	ck_assert_ptr_null(strstr(text_string(&rw.text), "Flag"));
 	rewrite_free(&rw);
 	/* to be freed in any case, twice too */
+	rewrite_free(&rw);
+	ck_assert_int_eq(rewrite_message(&rw, BYTES("A: 1\n\n"), true, &o,
+	    NULL, &with_result), 0);
+	unit_ends(text_string(&rw.text),
+	    "\nX-Spam-Symbols: RSPAMD_SHIM_UNSCANNED\n");
 	rewrite_free(&rw);
 }
 END_TEST
@@ -642,13 +759,17 @@ START_TEST(hostile_values_stay_values)
 		"X-Spam-Flag X-Spam-Checker-Version X-Spam-Level "
 		    "X-Spam-Status X-Spam-Action X-Spam-Report X-1 A Subject "
 		    "C X-0 ",
+		"X-Spam-Scanner X-Spam X-Spam-Action X-Spam-Score "
+		    "X-Spam-Level X-Spam-Symbols X-Spam-Report X-Spam-Result "
+		    "X-1 A Subject C X-0 ",
 	};
+	static const enum rewrite_headers headers[] = { REWRITE_SPAMASSASSIN,
+	    REWRITE_RSPAMC, REWRITE_SPAMASSASSIN, REWRITE_RSPAMC_JSON };
 	size_t i;
 
 	options.scanner = scanner;
 	for (i = 0; i < COUNT(expected); i++) {
-		options.headers = i == 1 ? REWRITE_RSPAMC :
-		    REWRITE_SPAMASSASSIN;
+		options.headers = headers[i];
 		if (i == 2)
 			v->action = actions[0];
 		r = rewritten(BYTES(in), v, &options);
@@ -969,6 +1090,9 @@ rewrite_suite(void)
 	tcase_add_test(tc, default_headers);
 	tcase_add_test(tc, report_and_scanner);
 	tcase_add_test(tc, rspamc_headers);
+	tcase_add_test(tc, result_as_json);
+	tcase_add_test(tc, result_is_utf8);
+	tcase_add_test(tc, result_too_large);
 	tcase_add_test(tc, unscanned);
 	tcase_add_test(tc, stars);
 	tcase_add_test(tc, huge_scores_keep_their_sign);
