@@ -142,7 +142,8 @@ conf_text_copy(FILE *in, FILE *out, unsigned int *line)
 	}
 	if (t.depth > 0)
 		broken_off(&t, t.began);
-	putc('\n', out);
+	/* a text of nothing could not be opened */
+	putc(' ', out);
 	*line = t.line;
 	return t.fault;
 }
