@@ -224,14 +224,15 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	int client;
 
 	(void)what;
+	log_tick();
 	memset(&ss, 0, sizeof(ss));
 	client = accept4(fd, (struct sockaddr *)&ss, &len,
 	    SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (client == -1) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 			return;
-		log_msg(LOG_ERR, "%s: cannot accept: %s", d->section->address,
-		    strerror(errno));
+		log_limited(LOG_ERR, d->section->address, "%s: cannot accept: "
+		    "%s", d->section->address, strerror(errno));
 		pause_accepting(st);
 		timer_arm(st->retry, RETRY);
 		return;
@@ -353,5 +354,6 @@ status_run(const struct conf *conf, struct listeners *ls, struct metrics *m)
 	rc = event_base_dispatch(st->base) == -1 ? EX_OSERR : EX_OK;
 done:
 	free_status(st);
+	log_flush();
 	return rc;
 }
