@@ -223,9 +223,13 @@ choose(struct pool *p, const bool *tried, enum pool_lack *lack)
 				*lack = POOL_TRIED;
 			continue;
 		}
+		if (!breaker_allows(&m->breaker)) {
+			if (*lack != POOL_BUSY)
+				*lack = POOL_TRYING;
+			continue;
+		}
 		*lack = POOL_BUSY;
-		if (breaker_allows(&m->breaker) && has_room(m) &&
-		    is_better(m, best, t))
+		if (has_room(m) && is_better(m, best, t))
 			best = m;
 	}
 	return best;

@@ -35,6 +35,7 @@ enum pool_result {
 /* Why pool_take() gave none. */
 enum pool_lack {
 	POOL_BUSY,		/* those that are up have no room */
+	POOL_TRYING,		/* none is up, but one is being tried */
 	POOL_DOWN,		/* none is up */
 	POOL_TRIED		/* all that are up were tried */
 };

@@ -23,6 +23,10 @@
    times more: it could be its fault. */
 #define RESENDS_MAX	1
 
+/* Seconds until the same rspamd is sent it again: one that is being stopped
+   loses what it is sent for a moment, before it is known to be away. */
+#define RESEND_PAUSE	0.5
+
 struct scan {
 	struct event_base *base;
 	struct scan_job	 job;
@@ -34,6 +38,7 @@ struct scan {
 	struct backend	*backend;	/* asked now or last; or NULL */
 	bool		*tried;		/* of each of the pool: failed */
 	unsigned int	 resends;
+	bool		 pauses;	/* before all are asked once more */
 	struct pool_waiter waiter;
 	struct event	*patience;	/* the deadline of waiting */
 	bool		 waits;
@@ -245,6 +250,15 @@ refuse(struct scan *s, enum pool_lack lack)
 	}
 }
 
+/* Waits so many seconds, which count as those in the queue. */
+static void
+begin_waiting(struct scan *s, double t)
+{
+	s->waits = true;
+	(void)clock_gettime(CLOCK_MONOTONIC, &s->since);
+	timer_arm(s->patience, t);
+}
+
 /* Waits no longer. */
 static void
 stop_waiting(struct scan *s)
@@ -264,6 +278,12 @@ on_patience(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	stop_waiting(s);
+	if (s->pauses) {
+		s->pauses = false;
+		if (ask(s) == -1)
+			fail(s, FAILURE_INTERNAL, "out of memory");
+		return;
+	}
 	/* once more, should we have been slow to look */
 	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1) {
 		if (send_to(s, i) == -1)
@@ -302,9 +322,7 @@ wait_for_one(struct scan *s)
 		    "messages wait already", conf->max_queue);
 		return false;
 	}
-	s->waits = true;
-	(void)clock_gettime(CLOCK_MONOTONIC, &s->since);
-	timer_arm(s->patience, left);
+	begin_waiting(s, left);
 	return true;
 }
 
@@ -326,20 +344,28 @@ static int
 ask(struct scan *s)
 {
 	enum pool_lack lack;
+	bool again;
 	int i;
 
 	(void)event_del(s->patience);
 	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
 		return send_to(s, i);
-	if (lack != POOL_BUSY && may_begin_again(s)) {
-		memset(s->tried, 0, pool_count(s->job.pool) *
-		    sizeof(*s->tried));
-		if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
-			return send_to(s, i);
-	} else if (lack != POOL_BUSY) {
+	again = lack == POOL_TRIED || lack == POOL_DOWN;
+	if (again && !may_begin_again(s)) {
 		timer_arm(s->patience, 0.0);
 		return 0;
 	}
+	if (again)
+		memset(s->tried, 0, pool_count(s->job.pool) *
+		    sizeof(*s->tried));
+	if (lack == POOL_TRIED && s->resends > 0) {
+		s->pauses = true;
+		begin_waiting(s, RESEND_PAUSE);
+		return 0;
+	}
+	if (lack == POOL_TRIED && (i = pool_take(s->job.pool, s->tried,
+	    &lack)) != -1)
+		return send_to(s, i);
 	if (!wait_for_one(s))
 		timer_arm(s->patience, 0.0);
 	return 0;

@@ -138,6 +138,12 @@ async def full(_backend, _reader, _writer):
 	"""Each connection is accepted and closed, /ping's too."""
 
 
+async def resets(_backend, reader, writer):
+	"""Each connection is reset once something was sent."""
+	await reader.read(1)
+	_close(writer, reset=True)
+
+
 async def deaf(_backend, reader, _writer):
 	"""It takes all and never answers, /ping neither."""
 	while await reader.read(1 << 16):

@@ -7,7 +7,8 @@ it, by which every mail gets its verdict; for the other there is policy.
 
 import asyncio
 
-from backend import CutReply, CutRequest, deaf, full, response, says, slow
+from backend import CutReply, CutRequest, deaf, full, hold, resets, response, says, slow
+from daemon import total
 from mail import ERROR, UNSCANNED, VERDICT
 from trial import check, scenario, until
 
@@ -136,3 +137,36 @@ async def goes_up_and_down(t):
 	await t.more(load, 50)
 	await load.stop()
 	check(load.ended(VERDICT) == load.ended(), f"not all were verdicts: {load.counts()}")
+
+
+@scenario
+async def dies_slowly(t):
+	"""The only one resets every connection for a while, as one that is being restarted, and then is well."""
+	backend = await t.backend()
+	daemon = await t.daemon([backend])
+	load = await t.steady(daemon)
+	for _ in range(t.size(5, 1)):
+		asked = backend.connections
+		backend.fault = resets
+		await until(lambda n=asked: backend.connections > n, "it is asked")
+		await asyncio.sleep(0.3)
+		backend.fault = None
+		await t.more(load, 50)
+	await load.stop()
+	check(load.ended(VERDICT) == load.ended(), f"not all were verdicts: {load.counts()}")
+
+
+@scenario
+async def tries_again(t):
+	"""The only one is tried with one mail, and keeps it: for the others none is up, not none that has room."""
+	t.failures = {"unreachable"}
+	backend = await t.backend()
+	daemon = await t.daemon([backend], "timeout_queue = 0.2\nhealth_interval = 0.2")
+	load = await t.steady(daemon)
+	backend.fault = full
+	await until(lambda: daemon.said(" is down: "), "it is down")
+	backend.fault = hold
+	await until(lambda: total(daemon.metrics(), "backend_circuit", 'state="half-open"'), "it is tried")
+	await t.more(load, 40)
+	backend.held.set()
+	await t.more(load, 40, VERDICT)
