@@ -12,8 +12,7 @@
 #include "text.h"
 
 struct spamd_parser {
-	char		 line[SPAMD_REQUEST_LINE_MAX];
-	size_t		 nline;		/* bytes of an unfinished line */
+	struct text	 line;		/* an unfinished one */
 	size_t		 nhead;		/* bytes of the head so far */
 	size_t		 nheaders;
 	bool		 first_done;
@@ -54,15 +53,13 @@ spamd_request_new(void)
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return NULL;
-	r->parser = malloc(sizeof(*r->parser));
+	r->parser = calloc(1, sizeof(*r->parser));
 	r->envelope = envelope_new();
 	if (r->parser == NULL || r->envelope == NULL) {
 		spamd_request_free(r);
 		return NULL;
 	}
-	r->parser->nline = r->parser->nhead = r->parser->nheaders = 0;
-	r->parser->first_done = false;
-	r->parser->error[0] = '\0';
+	text_init(&r->parser->line, SPAMD_REQUEST_LINE_MAX);
 	return r;
 }
 
@@ -74,6 +71,8 @@ spamd_request_free(struct spamd_request *r)
 	free(r->user);
 	free(r->deliver_to);
 	free(r->compress);
+	if (r->parser != NULL)
+		text_free(&r->parser->line);
 	free(r->parser);
 	envelope_free(r->envelope);
 	free(r);
@@ -405,7 +404,7 @@ cut_short(struct spamd_request *r)
 	struct spamd_parser *ps = r->parser;
 
 	/* a PING or SKIP is complete without the empty line */
-	if (ps->first_done && ps->nline == 0 && !spamd_request_has_message(r))
+	if (ps->first_done && ps->line.len == 0 && !spamd_request_has_message(r))
 		return SPAMD_HEAD_DONE;
 	return bad(r, ps->nhead == 0 ? "no request" :
 	    "the request ends before its empty line", NULL, 0);
@@ -418,31 +417,33 @@ spamd_request_feed(struct spamd_request *r, const char *buf, size_t len,
 	struct spamd_parser *ps = r->parser;
 	enum spamd_progress pr = SPAMD_MORE;
 	const char *nl, *line;
-	size_t n, nline, line_room, head_room;
+	size_t n, line_room, head_room;
 
 	*used = 0;
 	while (pr == SPAMD_MORE && *used < len) {
 		nl = memchr(buf + *used, '\n', len - *used);
 		n = nl != NULL ? (size_t)(nl - buf) - *used : len - *used;
 		/* the limit that is met first, however the bytes are split */
-		line_room = sizeof(ps->line) - ps->nline;
+		line_room = ps->line.max - ps->line.len;
 		head_room = SPAMD_REQUEST_HEAD_MAX - ps->nhead;
 		if (n > line_room && line_room < head_room)
 			return bad(r, "a line is too long", NULL, 0);
 		if (n >= head_room)
 			return bad(r, "the head is too long", NULL, 0);
 		line = buf + *used;
-		nline = n;
-		if (ps->nline != 0 || nl == NULL) {
-			memcpy(ps->line + ps->nline, line, n);
-			line = ps->line;
-			nline = ps->nline + n;
-		}
 		*used += nl != NULL ? n + 1 : n;
 		ps->nhead += nl != NULL ? n + 1 : n;
-		ps->nline = nl != NULL ? 0 : nline;
-		if (nl != NULL)
-			pr = take_line(r, line, nline);
+		if (nl != NULL && ps->line.len == 0) {
+			pr = take_line(r, line, n);
+			continue;
+		}
+		text_put(&ps->line, line, n);
+		if (text_failed(&ps->line))
+			return bad(r, "out of memory", NULL, 0);
+		if (nl != NULL) {
+			pr = take_line(r, ps->line.buf, ps->line.len);
+			text_rewind(&ps->line, 0);
+		}
 	}
 	if (pr == SPAMD_MORE && eom)
 		pr = cut_short(r);
