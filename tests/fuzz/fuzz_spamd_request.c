@@ -62,17 +62,20 @@ feed(struct spamd_request *r, const char *p, size_t size, size_t cut,
 {
 	enum spamd_progress pr = SPAMD_MORE;
 	size_t at, n, u;
-	char *piece;
+	char *piece, one;
 
 	*used = 0;
 	for (at = 0; pr == SPAMD_MORE && at < size; at += n) {
 		n = at < cut ? cut : step;
 		n = n < size - at ? n : size - at;
 		/* a piece of its own: reading beyond it is seen */
-		require((piece = malloc(n)) != NULL);
+		piece = &one;
+		if (n > 1)
+			require((piece = malloc(n)) != NULL);
 		memcpy(piece, p + at, n);
 		pr = spamd_request_feed(r, piece, n, false, &u);
-		free(piece);
+		if (n > 1)
+			free(piece);
 		require(u <= n && (pr != SPAMD_MORE || u == n));
 		*used += u;
 	}
