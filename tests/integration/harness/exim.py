@@ -76,12 +76,14 @@ acl_seen:
 {acls}
 
 begin routers
+{routers}
 all:
 	driver = accept
 	domains = *
 	transport = into_file
 
 begin transports
+{transports}
 into_file:
 	driver = appendfile
 	file = {dir}/delivered/$message_exim_id
@@ -151,14 +153,15 @@ class Exim(process.Party):
 	"""Exim with spamd_address as given; start() starts its daemon on port.
 
 	acl_data, acl_rcpt, acl_not_smtp: bodies of ACLs (default: scan, record,
-	accept).  acls: further whole ACLs.  options: text for the main section,
-	where `name = value` replaces the harness's line of that name.  macros:
-	text above it.  hosts: {address: name} is all that DNS knows; without
+	accept).  acls: further whole ACLs.  routers, transports: text before the
+	harness's own.  options: text for the main section, where `name = value`
+	replaces the harness's line of that name.  macros: text above it.
+	hosts: {address: name} is all that DNS knows; without
 	it Exim looks up no host names.
 	"""
 
 	def __init__(self, folder, spamd_address="127.0.0.1 783", acl_data=SCAN, acl_rcpt="accept",
-	             acl_not_smtp=None, acls="", options="", macros="", hosts=None):
+	             acl_not_smtp=None, acls="", options="", macros="", hosts=None, routers="", transports=""):
 		super().__init__("exim", folder)
 		if os.environ.get("EXIM"):
 			self.program = process.reachable(pathlib.Path(os.environ["EXIM"]).resolve())
@@ -182,7 +185,7 @@ class Exim(process.Party):
 		         "port": self.port, "spamd_address": spamd_address,
 		         "host_lookup": "*" if hosts else "", "acl_rcpt": acl_rcpt.strip(),
 		         "acl_data": acl_data.strip(), "acl_not_smtp": (acl_not_smtp or acl_data).strip(),
-		         "acl_seen": _acl_seen(variables), "acls": acls}
+		         "acl_seen": _acl_seen(variables), "acls": acls, "routers": routers, "transports": transports}
 		self.conf.write_text(macros + "\n" + self._main(OPTIONS.format(**words), options)
 		                     + SECTIONS.format(**words))
 
