@@ -50,7 +50,8 @@ const char *intake_error(const struct intake *i);
 bool	intake_begun(const struct intake *i);
 bool	intake_waits(const struct intake *i);
 
-/* The message is whole, and takes no more memory than it has. */
+/* The message is whole, and takes no more memory than it has.  What still comes
+   is read, to see the client leave. */
 void	intake_settle(struct intake *i);
 
 /* The message is not needed any longer; what still comes is to be read away. */

@@ -431,7 +431,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 			writable(s);
 		}
 		if (!s->freed && !s->gone && (what & EV_READ)) {
-			if (s->eof && hung_up(s)) {
+			/* where nothing may be read, this is all there is to see */
+			if ((s->eof || s->allowed == 0) && hung_up(s)) {
 				fail(s, "the connection was closed");
 				(void)tell(s, STREAM_GONE);
 			} else if (!s->eof) {

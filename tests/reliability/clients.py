@@ -2,6 +2,7 @@
 """Clients that leave at every point of their request, of the wait, and of the reply."""
 
 import asyncio
+import contextlib
 import socket
 
 import backend as fake
@@ -69,6 +70,7 @@ async def cut_requests(t):
 		if record.fate == NONE:
 			check(position < mail.request.index(b"\r\n\r\n") + 4, f"{position} bytes of {kind}: no answer")
 			record.fate = LEFT
+		record.unnamed = position < len(mail.request)		# its line need not know the queue id
 	jobs = []
 	for kind in KINDS:
 		most = len(cut.mail(1024, kind).request) - 80		# that of any number, and bodies differ by up to 80
@@ -144,7 +146,37 @@ async def cut_replies(t):
 	cuts = len(jobs)
 	await some(jobs)
 	await unharmed(load)
+	await t.quiet(daemon)
+	check(not daemon.said("timeout_reply"), "clients that had left were waited for")
 	t.note(f"cut at {cuts} points")
+
+
+@scenario
+async def leave_while_memory_is_short(t):
+	"""Clients wait until there is memory for their mail, and go: nothing but that tells the daemon."""
+	more = "max_memory = 8M\nmax_message_size = 8M\ntimeout_client = 3600\ntimeout_request = 3600\n"
+	_, daemon, load, cut = await bystanders(t, config=more)
+	await load.stop()
+	socks = []
+	for _ in range(t.size(100, 30)):
+		mail = cut.mail(4 << 20)
+		record = cut.record(mail, "defer")
+		sock = await connect(daemon.port)
+		with contextlib.suppress(BlockingIOError):		# as much as is taken
+			for start in range(0, 1 << 20, 1 << 16):
+				sock.send(mail.request[start:start + (1 << 16)])
+		record.fate, record.why = LEFT, "no memory"
+		record.unnamed = True
+		socks.append(sock)
+	# each has a part of its mail in the kernel: none of them ends, and most wait
+	await until(lambda: total(daemon.metrics(), "connections") >= len(socks), "all are there")
+	for number, sock in enumerate(socks):
+		leave(sock, WAYS[number % 2])
+	await t.quiet(daemon)
+	load.start()
+	await t.more(load, 30)
+	await unharmed(load)
+	t.note(f"{len(socks)} left")
 
 
 @scenario

@@ -49,13 +49,17 @@ def reset(sock):
 
 
 class Record:
-	"""What became of one request.  policy: of its listener, defer or pass."""
+	"""What became of one request.  policy: of its listener, defer or pass.
+
+	unnamed: too little of it was sent for the log to know its queue id.
+	"""
 
 	def __init__(self, mail, policy):
 		self.number, self.queue_id, self.kind = mail.number, mail.queue_id, mail.kind
 		self.action, self.score, self.policy = mail.action, mail.score, policy
 		self.fate = self.why = None
-		self.bytes = 0		# of the request, if all of it was sent
+		self.failure = None		# the log's word
+		self.unnamed = False
 
 	def judge(self, mail, reply, was_reset):
 		self.fate, self.why = mail.judge(reply)
@@ -128,7 +132,6 @@ class Load:
 			await loop.sock_sendall(sock, mail.request)
 			if mail.half_close:
 				sock.shutdown(socket.SHUT_WR)
-			record.bytes = len(mail.request)
 		except OSError:
 			pass			# an error may have come meanwhile
 		record.judge(mail, *await receive(sock))

@@ -184,6 +184,7 @@ class Trial:
 	def _each_request(self):
 		"""One answer for each request, the right one, and one line in the log."""
 		lines = self._lines() if self.log_is_kept else None
+		self.unnamed = 0
 		for record in self.records():
 			check(record.fate is not None, f"{record.queue_id} has no end")
 			check(record.fate != WRONG, f"{record.queue_id} {record.kind}: {record.why}")
@@ -191,10 +192,17 @@ class Trial:
 				self._one(record, lines.get(record.queue_id, []))
 			elif record.fate not in (VERDICT, LEFT):
 				raise Failure(f"{record.queue_id}: {record.fate}: {record.why}")
+		if lines is not None:
+			errors = sum(line["outcome"] == "error" for line in lines.get(None, []))
+			check(errors >= self.unnamed, f"{self.unnamed} errors without a queue id, {errors} of them in the log")
 
 	def _one(self, record, lines):
 		what = f"{record.queue_id} {record.kind}: {record.fate} ({record.why})"
 		check(len(lines) <= 1, f"{what}, {len(lines)} lines in the log")
+		if record.unnamed and not lines:
+			check(record.fate in (LEFT, ERROR), what)
+			self.unnamed += record.fate == ERROR
+			return
 		if record.fate in ANSWERED:
 			check(len(lines) == 1, f"{what}, without a line in the log")
 			line = lines[0]
@@ -229,7 +237,7 @@ class Trial:
 	def _sums(self):
 		records = self.records()
 		counts = collections.Counter(record.fate for record in records)
-		causes = collections.Counter(record.failure for record in records if getattr(record, "failure", None))
+		causes = collections.Counter(record.failure for record in records if record.failure)
 		text = f"{len(records)} requests: {counts.pop(VERDICT, 0)} verdicts"
 		for fate, word in ((ERROR, "deferred"), (UNSCANNED, "passed unscanned"), (NONE, "lost with a worker"),
 		                   (REFUSED, "refused"), (LEFT, "left")):
