@@ -13,8 +13,10 @@
 #define READ_AHEAD	(16384 - 64)
 #define STEP		262144
 #define STEP_UNKNOWN	65536
-/* zlib makes no more of a byte than so many. */
-#define ZLIB_MOST	1032
+/* A compressed message is inflated in pieces of so many bytes, of each of
+   which zlib makes no more than so many. */
+#define PIECE		256
+#define PIECE_INFLATED	(PIECE * 1032)
 
 struct intake {
 	struct stream	*stream;
@@ -113,14 +115,30 @@ charge(struct intake *i)
 }
 
 /*
+ * How much of the message is to be read next: not more than has come already,
+ * or who announces a lot and sends nothing would take the memory of others.
+ */
+static size_t
+next_step(const struct intake *i)
+{
+	uint64_t room = message_room(i->message);
+	uint64_t n = room == UINT64_MAX ? STEP_UNKNOWN : STEP;
+	uint64_t kept = message_kept(i->message);
+
+	if (kept < READ_AHEAD)
+		kept = READ_AHEAD;
+	if (n > kept)
+		n = kept;
+	return (size_t)(n < room ? n : room);
+}
+
+/*
  * Lets the client send more of its message, once there is memory for it;
  * until then what it writes stays with the kernel.
  */
 static void
 read_more(struct intake *i)
 {
-	uint64_t n = message_room(i->message);
-
 	if (stream_allowance(i->stream) > 0 || intake_waits(i))
 		return;
 	if (message_discards(i->message)) {
@@ -128,28 +146,68 @@ read_more(struct intake *i)
 		stream_allow(i->stream, SIZE_MAX);
 		return;
 	}
-	if (n > STEP)
-		n = n == UINT64_MAX ? STEP_UNKNOWN : STEP;
-	i->asked = (size_t)n;
-	if (budget_ask(i->budget, &i->memory, n))
-		stream_allow(i->stream, (size_t)n);
+	i->asked = next_step(i);
+	if (budget_ask(i->budget, &i->memory, i->asked))
+		stream_allow(i->stream, i->asked);
 }
 
 static enum intake_progress
-take_message(struct intake *i, bool eom)
+take_plain(struct intake *i, bool eom)
 {
 	enum message_progress pr = message_take(i->message,
-	    stream_input(i->stream), eom);
+	    stream_input(i->stream), SIZE_MAX, eom);
 
-	if (pr == MESSAGE_BAD) {
-		i->error = message_error(i->message);
+	if (pr == MESSAGE_BAD)
 		return INTAKE_BAD;
-	}
 	charge(i);
 	if (pr == MESSAGE_WHOLE)
 		return INTAKE_WHOLE;
 	read_more(i);
 	return INTAKE_MORE;
+}
+
+/* Is there memory for what may become of the next piece?  Or it waits. */
+static bool
+inflatable(struct intake *i)
+{
+	uint64_t n = message_kept(i->message) + PIECE_INFLATED;
+
+	return message_discards(i->message) || n <= i->memory.held ||
+	    budget_ask(i->budget, &i->memory, n - i->memory.held);
+}
+
+/* Of a compressed message nobody knows what it comes to: piece by piece. */
+static enum intake_progress
+take_compressed(struct intake *i, bool eom)
+{
+	struct evbuffer *in = stream_input(i->stream);
+	enum message_progress pr;
+
+	do {
+		if (!inflatable(i))
+			return INTAKE_MORE;
+		pr = message_take(i->message, in, PIECE, eom);
+	} while (pr == MESSAGE_MORE && evbuffer_get_length(in) > 0);
+	/* what did not come of it has no room until the next piece */
+	budget_keep(i->budget, &i->memory, message_kept(i->message));
+	if (pr == MESSAGE_BAD)
+		return INTAKE_BAD;
+	if (pr == MESSAGE_WHOLE)
+		return INTAKE_WHOLE;
+	if (stream_allowance(i->stream) == 0)
+		stream_allow(i->stream, READ_AHEAD);
+	return INTAKE_MORE;
+}
+
+static enum intake_progress
+take_message(struct intake *i, bool eom)
+{
+	enum intake_progress pr = i->request->compress != NULL ?
+	    take_compressed(i, eom) : take_plain(i, eom);
+
+	if (pr == INTAKE_BAD)
+		i->error = message_error(i->message);
+	return pr;
 }
 
 enum intake_progress
@@ -160,27 +218,6 @@ intake_take(struct intake *i, bool eom)
 	return i->in_message ? take_message(i, eom) : take_head(i, eom);
 }
 
-/*
- * Is there memory for all that a compressed message may come to?  If not, it
- * is read when there is.
- */
-static bool
-inflatable(struct intake *i)
-{
-	const struct spamd_request *r = i->request;
-	uint64_t n = i->max;
-
-	if (r->has_length && r->length < n / ZLIB_MOST)
-		n = r->length * ZLIB_MOST;
-	i->asked = SIZE_MAX;
-	if (n > 0 && !budget_ask(i->budget, &i->memory, n)) {
-		stream_allow(i->stream, 0);
-		return false;
-	}
-	stream_allow(i->stream, SIZE_MAX);
-	return true;
-}
-
 enum intake_progress
 intake_message(struct intake *i)
 {
@@ -189,8 +226,6 @@ intake_message(struct intake *i)
 		return INTAKE_BAD;
 	}
 	i->in_message = true;
-	if (i->request->compress != NULL && !inflatable(i))
-		return INTAKE_MORE;
 	return take_message(i, false);
 }
 
@@ -200,9 +235,10 @@ on_memory(void *arg)
 {
 	struct intake *i = arg;
 
-	stream_allow(i->stream, i->asked);
-	/* of a compressed message something is here already */
-	if (i->request->compress != NULL)
+	if (i->request->compress == NULL)
+		stream_allow(i->stream, i->asked);
+	else
+		/* of a compressed message something is here already */
 		i->cb(take_message(i, stream_eof(i->stream)), i->arg);
 }
 

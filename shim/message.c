@@ -161,10 +161,12 @@ keep(struct message *m, struct evbuffer *in, size_t n)
 }
 
 enum message_progress
-message_take(struct message *m, struct evbuffer *in, bool eom)
+message_take(struct message *m, struct evbuffer *in, size_t most, bool eom)
 {
 	uint64_t n = evbuffer_get_length(in);
 
+	if (n > most)
+		n = most;
 	if (m->has_length && n > m->length - m->received)
 		n = m->length - m->received;
 	if (!m->discard && far_too_large(m, m->received + n))
@@ -179,7 +181,7 @@ message_take(struct message *m, struct evbuffer *in, bool eom)
 		return bad(m, "out of memory");
 	if (m->has_length && m->received == m->length)
 		return whole(m);
-	if (!eom)
+	if (!eom || evbuffer_get_length(in) > 0)
 		return MESSAGE_MORE;
 	if (!m->has_length)
 		return whole(m);

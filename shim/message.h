@@ -9,6 +9,7 @@
 #define MESSAGE_H_
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "envelope.h"
@@ -36,11 +37,12 @@ void	message_free(struct message *m);
 int	message_expect(struct message *m, const struct spamd_request *r);
 
 /*
- * Takes what belongs to the message from IN.  EOM: the client has
- * half-closed, nothing follows.  Not to be called after MESSAGE_WHOLE.
+ * Takes what belongs to the message from IN, MOST bytes of it at most.  EOM:
+ * the client has half-closed, nothing follows IN.  Not to be called after
+ * MESSAGE_WHOLE.
  */
 enum message_progress message_take(struct message *m, struct evbuffer *in,
-	    bool eom);
+	    size_t most, bool eom);
 
 /* Why it was refused; a static or owned text. */
 const char *message_error(const struct message *m);

@@ -75,6 +75,9 @@ arm(struct member *m)
 	double t = m->breaker.state == BREAKER_OPEN ?
 	    breaker_retry(&m->breaker) : m->pool->conf->health_interval;
 
+	/* mail that waits is not to wait longer than for its return */
+	if (m->breaker.state == BREAKER_OPEN && m->pool->nwaiting > 0)
+		t = RETRY_FIRST;
 	timer_arm(m->timer, t);
 }
 
@@ -301,11 +304,17 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 bool
 pool_wait(struct pool *p, struct pool_waiter *w)
 {
+	size_t i;
+
 	if (p->nwaiting >= p->conf->max_queue)
 		return false;
 	TAILQ_INSERT_TAIL(&p->waiters, w, entry);
 	w->waiting = true;
 	p->nwaiting++;
+	/* the first that waits: those that are down are asked soon */
+	for (i = 0; p->nwaiting == 1 && i < p->n; i++)
+		if (p->list[i].breaker.state == BREAKER_OPEN)
+			arm(&p->list[i]);
 	return true;
 }
 
