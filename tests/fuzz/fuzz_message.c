@@ -243,9 +243,14 @@ message_complete(struct client *c, size_t which)
 static void
 take_message(struct client *c, bool eom, size_t which)
 {
-	enum message_progress pr = message_take(c->message, c->in, eom);
+	const size_t most = which % 2 == 0 ? SIZE_MAX : 1 + which % 31;
+	enum message_progress pr;
 
-	require(pr != MESSAGE_MORE || (!eom && evbuffer_get_length(c->in) == 0));
+	/* as there is memory for it */
+	do {
+		pr = message_take(c->message, c->in, most, eom);
+	} while (pr == MESSAGE_MORE && evbuffer_get_length(c->in) > 0);
+	require(pr != MESSAGE_MORE || !eom);
 	if (pr == MESSAGE_BAD)
 		fail(c, FAILURE_REQUEST, message_error(c->message));
 	else if (pr == MESSAGE_WHOLE)
@@ -335,18 +340,20 @@ serve(const uint8_t *p, size_t size, size_t cut, size_t step, size_t which,
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t which = size, len, n, i;
+	size_t which = size, cut = 0, step = 1, len, n, i;
 	char *whole, *s;
 
 	for (i = 0; i < size; i++)
 		which += data[i];
-	whole = serve(data, size, size, 1, which, &len);
-	for (i = 0; i < 2; i++) {
-		s = serve(data, size, i == 0 || size == 0 ? 0 : which % size,
-		    i == 0 ? 1 + which % 13 : size, which, &n);
-		require(n == len && memcmp(s, whole, n) == 0);
-		free(s);
-	}
+	/* in two pieces, or in many */
+	if (which % 3 == 0)
+		cut = which % (size + 1), step = size + 1;
+	else
+		step += which % 13;
+	whole = serve(data, size, size, 1, which / 3, &len);
+	s = serve(data, size, cut, step, which / 3, &n);
+	require(n == len && memcmp(s, whole, n) == 0);
+	free(s);
 	free(whole);
 	return 0;
 }
