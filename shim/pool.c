@@ -334,6 +334,12 @@ pool_waiting(const struct pool *p)
 	return p->nwaiting;
 }
 
+bool
+pool_calls(const struct pool *p)
+{
+	return p->nwaiting > 0 && event_pending(p->wake, EV_TIMEOUT, NULL);
+}
+
 size_t
 pool_count(const struct pool *p)
 {

@@ -88,6 +88,10 @@ bool	pool_wait(struct pool *p, struct pool_waiter *w);
 void	pool_unwait(struct pool *p, struct pool_waiter *w);
 size_t	pool_waiting(const struct pool *p);
 
+/* Are those who wait about to be called?  A message that comes now is behind
+   them. */
+bool	pool_calls(const struct pool *p);
+
 /* The state of the I-th, how many messages it has, its last fault ("" if
    there was none). */
 enum breaker_state pool_state(const struct pool *p, size_t i);
