@@ -107,12 +107,14 @@ plain_protocol(struct slice s)
 	return s;
 }
 
+/* Who submits mail on the host itself has logged in there. */
 static bool
 is_authenticated(const struct exim_lines *seen)
 {
 	struct slice s = plain_protocol(seen->protocol);
 
-	return slice_equals_text(&s, "esmtpa") ||
+	return slice_equals_text(&s, "local") ||
+	    slice_equals_text(&s, "esmtpa") ||
 	    slice_equals_text(&s, "esmtpsa") ||
 	    slice_equals_text(&s, "essmtpa");
 }

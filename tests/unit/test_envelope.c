@@ -61,6 +61,9 @@ struct sample {
 #define LOCAL(name, by, helo) \
 	FULL(name, ADDRS "Received: " by " (Exim 4.96)\n" REST, \
 	    NULL, helo, NULL)
+#define SUBMITTED(name, by) \
+	{ name, ADDRS "Received: " by " (Exim 4.96)\n" REST, ENVELOPE_FULL, \
+	    "s@x.example", "a@y.example", NULL, NULL, NULL, ID, true }
 #define PROTOCOL(name, protocol, auth) \
 	{ name, ADDRS "Received: from [" IP "] (helo=h)\n" \
 	    "\tby mx.example.org with " protocol REST, ENVELOPE_FULL, \
@@ -117,11 +120,10 @@ static const struct sample forms[] = {
 	    "\tby mx.example.org with essmtp (Exim 4.99)\n" REST,
 	    IP, "[" IP "]", NULL),
 
-	LOCAL("user", "from root by mx.example.org with local", NULL),
-	LOCAL("quoted user",
-	    "from \"a \\\"b\\\\ by c (helo=d\" by mx.example.org with local",
-	    NULL),
-	LOCAL("nobody", "by mx.example.org with local", NULL),
+	SUBMITTED("user", "from root by mx.example.org with local"),
+	SUBMITTED("quoted user",
+	    "from \"a \\\"b\\\\ by c (helo=d\" by mx.example.org with local"),
+	SUBMITTED("nobody", "by mx.example.org with local"),
 	LOCAL("user with HELO",
 	    "from root (helo=h.example)\n\tby mx.example.org with local-esmtp",
 	    "h.example"),
