@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf.h"
 #include "conf_names.h"
@@ -57,7 +58,9 @@ dump_number(FILE *f, const char *indent, const char *key, double x)
 	do {
 		(void)snprintf(s, sizeof(s), "%.*g", digits, x);
 	} while (++digits <= 17 && strtod(s, NULL) != x);
-	fprintf(f, "%s%s = %s\n", indent, key, s);
+	/* a plus, as of an exponent, stands for something else */
+	fprintf(f, strchr(s, '+') != NULL ? "%s%s = '%s'\n" : "%s%s = %s\n",
+	    indent, key, s);
 }
 
 /* KEY = {LIST}. */

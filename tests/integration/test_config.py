@@ -26,10 +26,11 @@ class Configuration(Case):
 
 	def test_numbers_keep_all_their_digits(self):
 		for key, value in (("timeout_idle", 1.23456789), ("timeout_wait", 2999.99999), ("health_interval", 0.0123456789),
-		                   ("slow_start", 1 / 3), ("task_timeout", 7.0000001), ("spam_threshold", 4.999999999999999)):
+		                   ("slow_start", 1 / 3), ("task_timeout", 7.0000001), ("spam_threshold", 4.999999999999999),
+		                   ("spam_threshold", -1e+30)):
 			with self.subTest(key):
-				line = next(line for line in self.dump(f"{key} = {value!r}\n").splitlines() if f"{key} = " in line)
-				self.assertEqual(float(line.partition("=")[2]), value)
+				line = next(line for line in self.dump(f"{key} = '{value!r}'\n").splitlines() if f"{key} = " in line)
+				self.assertEqual(float(line.partition("=")[2].strip(" '")), value)
 		self.assertIn("timeout_idle = 0.1\n", self.dump("timeout_idle = 0.1\n"), "but no more than they need")
 
 	def test_large_sizes(self):
@@ -60,7 +61,8 @@ class Configuration(Case):
 
 	def test_lines_of_faults(self):
 		"""Whatever stands before it."""
-		for before in ("", "# comment\n", "#\n", "#\n#\n\n", "// comment\n//\n", "/* a\n * b\n */", "/**/ /***/\n", "log = stderr # \"\n",
+		for before in ("", "# comment\n", "#\n", "#\n#\n\n", "// comment\n//\n", "/* a\n * b\n */", "/**/ /***/\n",
+		               "log = stderr # \"\n",
 		               "pid_file = '#\n//\n/*'\n", 'pid_file = "a\\\n\\"b"\n', "backend https://b:2 { }\n",
 		               "pid_file = /a//b/*\n", "pid_file = ${A:-#}\n", "log = 'stderr'/* x\n*/\n"):
 			with self.subTest(before):
