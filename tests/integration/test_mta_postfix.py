@@ -328,10 +328,10 @@ class ExampleAmavis(test_amavis.Amavis):
 
 	def __init__(self, folder, spamd, back):
 		super().__init__(folder, spamd, back)
-		own = example("50-rspamd")
-		names = set(re.findall(r"^([$@]\w+) =", own, re.M)) | {"require"}
-		kept = [line for line in self.conf.read_text().splitlines() if line.split(" ")[0] not in names | {"1;"}]
-		self.conf.write_text("\n".join([*kept, own]))
+		names = {"require", "@spam_scanners", "$sa_mail_body_size_limit", "$sa_tag_level_deflt", "$sa_tag2_level_deflt",
+		         "$sa_kill_level_deflt", "$final_spam_destiny", "1;"}
+		kept = [line for line in self.conf.read_text().splitlines() if line.split(" ")[0] not in names]
+		self.conf.write_text("\n".join([*kept, example("50-rspamd")]))
 
 
 class Amavis(Spamd, Base):
