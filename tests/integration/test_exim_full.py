@@ -3,10 +3,12 @@
 $EXIM may name another Exim, of any release from 4.70 on.
 """
 
+import base64
+import hashlib
 import re
 import shutil
 
-from harness import SOURCE_TREE, Case, Exim, packages, process, wait_until
+from harness import SOURCE_TREE, Case, Exim, Rspamd, Shim, packages, process
 from harness.exim import release
 from harness.fake_spamd import FakeSpamd, Verdict
 
@@ -34,6 +36,7 @@ class Full(Case):
 	before_4_82 = False
 	macros = ""
 	options = ""
+	data = "acl_full"
 
 	@classmethod
 	def setUpClass(cls):
@@ -50,7 +53,7 @@ class Full(Case):
 		if "variant" in spamd_address and release() < (4, 86):
 			raise packages.Unavailable("needs Exim 4.86: variant=rspamd")
 		acls = "".join(f".include {folder}/{name}\n" for name in ACLS)
-		options = "hostlist relay_from_hosts = 127.0.0.77\nacl_smtp_data = acl_full\n" + cls.options
+		options = f"hostlist relay_from_hosts = 127.0.0.77\nacl_smtp_data = {cls.data}\n" + cls.options
 		return cls.shared(Exim, spamd_address, macros=macros, options=options, acls=acls + DATA, **more)
 
 	@classmethod
@@ -250,3 +253,303 @@ class Quarantine(Full):
 		self.assertEqual(self.party.send(MAIL).code, 550)
 		self.assertNotIn("quarantined", self.log())
 		self.assertNotIn("discarded", self.log())
+
+
+class Actions(Full):
+	"""Which of rspamd's actions mean what, by macros."""
+
+	macros = ("CHECK_SPAM_REJECT_ACTIONS = my own reject : other\nCHECK_SPAM_DEFER_ACTIONS = soft reject : wait a bit\n"
+	          "CHECK_SPAM_QUARANTINE_ACTIONS = reject : hold\nCHECK_SPAM_DISCARD_ACTIONS =\n")
+
+	def test_rejected(self):
+		for action in "my own reject", "other":
+			self.verdict(action, 20.0, messages=["Go away"])
+			reply = self.party.send(MAIL)
+			self.assertEqual((reply.code, reply.text), (550, "5.7.1 Go away"))
+
+	def test_deferred(self):
+		for action in "soft reject", "wait a bit":
+			self.verdict(action, 5.0)
+			self.assertEqual(self.party.send(MAIL).code, 451)
+
+	def test_kept(self):
+		for action in "reject", "hold":
+			self.verdict(action, 20.0)
+			self.assertIn(self.party.send(MAIL).message_id(), self.party.queue())
+			self.assertIn("rspamd: quarantined", self.log())
+
+	def test_neither(self):
+		for action in "discard", "my own", "ok":
+			self.verdict(action, 20.0)
+			self.assertEqual(values(self.head(), "X-Spam-Status"), ["Yes"])
+		self.assertNotIn("quarantined", self.log())
+
+
+class QuarantineFile(Full):
+	"""Kept mail goes to a mailbox, all recipients in one copy."""
+
+	macros = "CHECK_SPAM_REJECT_ACTIONS =\nCHECK_SPAM_QUARANTINE_ACTIONS = reject : quarantine\n"
+
+	@classmethod
+	def exim(cls, spamd_address, **more):
+		folder = cls.files()
+		cls.file = cls.folder("quarantine") / "mail"
+		cls.macros += f"CHECK_SPAM_QUARANTINE_FILE = {cls.file}\nCHECK_SPAM_QUARANTINE_USER = Debian-exim\n"
+		return super().exim(spamd_address, routers=f".include {folder}/router_rspamd_quarantine\n",
+		                    transports=f".include {folder}/transport_rspamd_quarantine\n", **more)
+
+	def test_mailbox(self):
+		recipients = "a@mx.example", "b@other.example"
+		for count, action in enumerate(("quarantine", "reject"), 1):
+			self.verdict(action, 20.0)
+			name = self.party.send(MAIL, recipients=recipients).message_id()
+			self.party.deliver(name)
+			text = self.file.read_text()
+			self.assertEqual(text.count("\nSubject: Minutes of the meeting\n"), count)
+			self.assertEqual(len(re.findall(r"\nEnvelope-to: a@mx\.example,\s+b@other\.example\n", text)), count)
+			self.assertNotIn(name, self.party.queue())
+		self.verdict("add header", 7.0)
+		self.deliver()
+		self.assertEqual(self.file.read_text(), text)
+
+
+class Marks:
+	"""X-Spam-* as others know them.  want: {name: value} of spam, and of ham."""
+
+	SYMBOLS = [(f"SYMBOL_{i:02}", 0.5, "Text: Symbol: NO(1.0)", ("X",)) for i in range(12)] + [("LAST.ONE", -1.0, "", ())]
+
+	def marks(self, action, score, symbols):
+		self.verdict(action, score, symbols=symbols)
+		head = self.head(b"X-Spam-Flag: theirs\nX-Spam-Status: No\nX-Spam-Level: x\nX-Spam: x\n" + MAIL)
+		found = [(name, value) for name, value in head if name.lower().startswith("x-spam")]
+		self.assertEqual(len(found), len(dict(found)), found)
+		self.assertTrue(all(len(line) < 100 for _, value in found for line in value.split("\n")), found)
+		return {name: "".join(value.split()) for name, value in found}
+
+	def test_spam(self):
+		tests = ",".join(name for name, _, _, _ in self.SYMBOLS)
+		for action in "add header", "rewrite subject", "my own":
+			self.assertEqual(self.marks(action, 7.3, self.SYMBOLS), self.spam("".join(action.split()), tests))
+
+	def test_ham(self):
+		self.assertEqual(self.marks("no action", -1.0, []), self.ham())
+
+	def test_many_symbols(self):
+		symbols = [(f"SYMBOL_{i:03}_" + "X" * 60, 0.1, "", ()) for i in range(100)]
+		marks = self.marks("add header", 7.0, symbols)
+		self.assertIn("SYMBOL_099_", "".join(marks.values()))
+
+
+class Spamassassin(Marks):
+	macros = "CHECK_SPAM_MARKS_SPAMASSASSIN = yes\n"
+
+	def spam(self, action, tests):
+		return {"X-Spam-Flag": "YES", "X-Spam-Level": "*******", "X-Spam-Status": f"Yes,score=7.3tests={tests}",
+		        "X-Spam-Action": action}
+
+	def ham(self):
+		return {"X-Spam-Level": "", "X-Spam-Status": "No,score=-1.0tests=none", "X-Spam-Action": "noaction"}
+
+
+class SpamassassinPlain(Spamassassin, Full):
+	pass
+
+
+class SpamassassinRspamd(Spamassassin, Full):
+	mode = " variant=rspamd"
+
+
+class Rspamc(Marks, Full):
+	macros = "CHECK_SPAM_MARKS_RSPAMC = yes\n"
+
+	def spam(self, action, tests):
+		return {"X-Spam-Scanner": "rspamd", "X-Spam": "yes", "X-Spam-Action": action, "X-Spam-Score": "7.3",
+		        "X-Spam-Level": "*******", "X-Spam-Symbols": tests}
+
+	def ham(self):
+		return {"X-Spam-Scanner": "rspamd", "X-Spam-Action": "noaction", "X-Spam-Score": "-1.0", "X-Spam-Level": "",
+		        "X-Spam-Symbols": ""}
+
+
+class NoMarks(Full):
+	macros = "CHECK_SPAM_MARKS_NONE = yes\n"
+
+	def test_only_what_rspamd_asks_for(self):
+		self.verdict("add header", 7.0, milter=["X-Milter-Add: X-Spamd-Result: bad"])
+		head = self.head(b"X-Spam-Status: theirs\n" + MAIL)
+		self.assertEqual([name for name, _ in head if name.lower().startswith("x-spam")], ["X-Spamd-Result"])
+
+
+class Tries(Full):
+	"""A mail that can never be scanned passes after so many tries."""
+
+	macros = "CHECK_SPAM_UNSCANNED = defer\nCHECK_SPAM_TRIES = 5 / 1d\n"
+
+	def test_end(self):
+		self.spamd.verdict = b""
+		codes = [self.party.send(MAIL).code for _ in range(8)]
+		passed = codes.index(250)
+		self.assertIn(passed, range(3, 7), codes)
+		self.assertEqual(codes, [451] * passed + [250] * (8 - passed))
+		self.assertIn("rspamd: not scanned, but tried often enough", self.log())
+		# It is that mail's own account, and no way around a verdict.
+		self.assertEqual(self.party.send(MAIL.replace(b"<minutes@", b"<other@")).code, 451)
+		self.assertEqual(self.party.send(MAIL, sender="other@client.example").code, 451)
+		self.verdict("reject", 20.0)
+		self.assertEqual(self.party.send(MAIL).code, 550)
+
+
+class Failover(Full):
+	"""Several servers in spamd_address: one that is not there is no harm."""
+
+	def verdicts(self, *servers):
+		"""Mail through an Exim with these servers; how many were scanned."""
+		self.verdict("add header", 7.0)
+		party = self.exim(" : ".join(servers))
+		with party.connect() as connection:
+			mails = [party.delivered(connection.send(MAIL).message_id()) for _ in range(6)]
+		return [mail["X-Spam-Status"] for mail in mails]
+
+	def test_one_is_down(self):
+		down = f"127.0.0.1 {process.free_port()}"
+		up = f"127.0.0.1 {self.spamd.port}"
+		for servers in (down, up), (up, down), (down, down, up):
+			self.assertEqual(self.verdicts(*servers), ["Yes"] * 6, servers)
+
+	def test_priority(self):
+		if release() < (4, 86):
+			self.skipTest("needs Exim 4.86: options of spamd_address")
+		second = FakeSpamd()
+		self.addCleanup(second.close)
+		second.verdict = Verdict("add header", 8.0)
+		servers = f"127.0.0.1 {self.spamd.port} pri=2", f"127.0.0.1 {second.port} pri=1"
+		self.assertEqual(self.verdicts(*servers), ["Yes"] * 6)
+		self.assertEqual(second.requests, [])
+		self.assertEqual(self.verdicts(f"127.0.0.1 {process.free_port()} pri=2", servers[1]), ["Yes"] * 6)
+		self.assertEqual(len(second.requests), 6)
+
+
+def signature(mail):
+	"""Whether the one DKIM-Signature of mail (bytes, LF) is that of its text: what it covers, as bytes, and b=."""
+	head, body = mail.split(b"\n\n", 1)
+	fields = [line for line in re.split(rb"\n(?![ \t])", head)]
+	named = {}
+	for field in fields:
+		named.setdefault(field.split(b":", 1)[0].strip().lower(), []).append(field)
+	own, = named[b"dkim-signature"]
+	tags = dict(tag.strip().split(b"=", 1) for tag in re.sub(rb"\s", b"", own.split(b":", 1)[1]).strip(b";").split(b";"))
+	relaxed = re.sub(rb"\n+\Z", b"\n", re.sub(rb"[ \t]+\n", b"\n", re.sub(rb"[ \t]+", b" ", body)))
+	digest = base64.b64encode(hashlib.sha256(relaxed.replace(b"\n", b"\r\n")).digest())
+	assert digest == tags[b"bh"], (digest, tags)
+	covered = []
+	for name in tags[b"h"].lower().split(b":"):
+		if named.get(name):
+			covered.append(canonical(named[name].pop()))
+	unsigned = canonical(re.sub(rb"([;:]\s*b\s*=)[^;]*", rb"\1", own))
+	return b"\r\n".join([*covered, unsigned]), base64.b64decode(tags[b"b"])
+
+
+def canonical(field):
+	"""A header field in DKIM's relaxed form."""
+	name, value = field.split(b":", 1)
+	return name.strip().lower() + b":" + re.sub(rb"\s+", b" ", value).strip()
+
+
+def is_signed(mail, key):
+	"""Does mail (bytes) have a DKIM signature by the RSA key (p= of its record) that verifies?"""
+	text, sign = signature(mail)
+	der = base64.b64decode(key)
+	# SubjectPublicKeyInfo of 1024 bits: the modulus and the exponent are at its end.
+	modulus, exponent = int.from_bytes(der[-133:-5], "big"), int.from_bytes(der[-3:], "big")
+	plain = pow(int.from_bytes(sign, "big"), exponent, modulus).to_bytes(128, "big")
+	return plain.startswith(b"\0\1\xff") and plain.endswith(hashlib.sha256(text).digest())
+
+
+DKIM = """
+options {{ filters = "regexp,dkim"; }}
+dkim {{ }}
+dkim_signing {{
+	enabled = true;
+	check_pubkey = false;
+	use_esld = false;
+	sign_local = false;
+	allow_username_mismatch = true;
+	domain {{ client.example {{ path = "{key}"; selector = "test"; }} }}
+}}
+"""
+
+
+class Submissions(Full):
+	"""Mail of this host's users is scanned by a real rspamd, which signs it."""
+
+	macros = "CHECK_SPAM_USER = ${if def:sender_host_address {$authenticated_id}{$sender_ident}}\n"
+	data = "${if def:sender_host_authenticated {acl_check_submission}{acl_full}}"
+	options = "acl_not_smtp = acl_check_submission_local\n"
+
+	@classmethod
+	def setUpClass(cls):
+		folder = cls.folder("key")
+		key, cls.public = Rspamd.dkim_key("client.example", "test")
+		(folder / "key").write_text(key)
+		(folder / "key").chmod(0o644)
+		cls.rspamd = cls.shared(Rspamd, extra=DKIM.format(key=folder / "key"))
+		cls.shim = cls.shared(Shim, backend=cls.rspamd.url, config="", start=False)
+		cls.shim.write_config(f'listen "{cls.shim.address}" {{ spamc_user = "authenticated" }}\n')
+		cls.shim.start()
+		cls.party = cls.exim(cls.address())
+
+	@classmethod
+	def address(cls):
+		return cls.shim.spamd_address()
+
+	def setUp(self):
+		self.rspamd.seen()
+
+	def user(self):
+		return self.rspamd.await_seen()[-1]["user"]
+
+	def login(self, mail=MAIL):
+		with self.party.connect() as connection:
+			connection.login("alice")
+			return connection.send(mail)
+
+	def signed(self, name):
+		mail = self.party.delivered_bytes(name)
+		self.assertTrue(is_signed(mail, self.public), mail)
+		self.assertFalse(is_signed(mail.replace(b"Minutes of", b"Minutes 0f"), self.public))
+		self.assertNotIn(b"X-Spam", mail)
+
+	def test_authenticated(self):
+		self.signed(self.login().message_id())
+		self.assertEqual(self.user(), "alice")
+
+	def test_local(self):
+		self.signed(self.party.submit(MAIL, "sender@client.example", "user@mx.example"))
+		self.assertEqual(self.user(), "Debian-exim")
+
+	def test_from_outside(self):
+		self.assertNotIn(b"DKIM-Signature", self.party.delivered_bytes(self.party.send(MAIL).message_id()))
+		self.assertIsNone(self.user())
+
+	def test_folded_head_and_long_body(self):
+		mail = HEAD + b"Cc: a@mx.example,\n\tb@mx.example\n\n" + b"line  with \t blanks \n.\n..\n\n" * 300 + b"\n\n\n"
+		self.signed(self.login(mail).message_id())
+
+	def test_actions(self):
+		steer = b"X-Test-Action: %s\nX-Test-Message: No thanks\n"
+		reply = self.login(steer % b"reject" + MAIL)
+		self.assertEqual((reply.code, reply.text), (550, "5.7.1 No thanks"))
+		self.assertEqual(self.login(steer % b"soft reject" + MAIL).code, 451)
+		name = self.party.submit(steer % b"reject" + MAIL, "sender@client.example", "user@mx.example")
+		self.assertIn("-frozen", (self.party.dir / "spool" / "input" / f"{name}-H").read_text())
+		name = self.party.submit(steer % b"soft reject" + MAIL, "sender@client.example", "user@mx.example")
+		self.assertNotIn("-frozen", (self.party.dir / "spool" / "input" / f"{name}-H").read_text())
+
+
+class SubmissionsRspamd(Submissions):
+	"""With variant=rspamd Exim names no user of its own host; without it the ACL can."""
+
+	@classmethod
+	def address(cls):
+		return (f"${{if def:sender_host_address {{{cls.shim.spamd_address(True)}}}"
+		        f"{{{cls.shim.spamd_address()}}}}}")

@@ -41,11 +41,11 @@ class Case(unittest.TestCase):
 		return path
 
 	@classmethod
-	def shared(cls, factory, *arguments, **options):
+	def shared(cls, factory, *arguments, start=True, **options):
 		party = factory(cls.folder(factory.__name__.lower()), *arguments, **options)
 		active.append(party)
 		cls.addClassCleanup(_end, party)
-		return party.start()
+		return party.start() if start else party
 
 	def own(self, factory, *arguments, start=True, **options):
 		party = factory(self.folder(factory.__name__.lower()), *arguments, **options)

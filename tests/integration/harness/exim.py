@@ -309,9 +309,13 @@ class Exim(process.Party):
 	def delivered_bytes(self, message_id):
 		path = self.dir / "delivered" / message_id
 		if not path.exists():
-			done = self._exim("-M", message_id)
+			done = self.deliver(message_id)
 			assert path.exists(), f"{message_id} was not delivered: {done.stdout.decode()}"
 		return path.read_bytes()
+
+	def deliver(self, message_id):
+		"""Try to deliver a message of the queue, a frozen one too."""
+		return self._exim("-M", message_id)
 
 	def seen(self):
 		"""Exim's variables after each scan so far: dicts of bytes."""
