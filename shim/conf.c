@@ -191,6 +191,18 @@ named_before(const char *const *list, size_t i)
 	return false;
 }
 
+/* Does the command line's OPTION name one twice?  No file can. */
+static void
+check_twice(const struct names *n, const char *option)
+{
+	size_t i;
+
+	for (i = 1; i < n->nargs; i++)
+		if (named_before(n->args, i))
+			conf_bad(n->args[i], "%s names this address twice",
+			    option);
+}
+
 static void
 load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 {
@@ -199,7 +211,6 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 	struct names b = { args->backend, args->nbackend, cfg, "backend",
 	    CONF_DEFAULT_BACKEND };
 	cfg_t *sec;
-	size_t i;
 
 	c->listen = calloc(count(&l), sizeof(*c->listen));
 	c->backend = calloc(count(&b), sizeof(*c->backend));
@@ -207,9 +218,8 @@ load_sections(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		conf_bad("configuration", "out of memory");
 		return;
 	}
-	for (i = 1; i < l.nargs; i++)
-		if (named_before(l.args, i))
-			conf_bad(l.args[i], "-l names this address twice");
+	check_twice(&l, "-l");
+	check_twice(&b, "-b");
 	for (; c->nlisten < count(&l); c->nlisten++)
 		conf_listen_load(&c->listen[c->nlisten], name(&l, c->nlisten),
 		    section(cfg, "listen", name(&l, c->nlisten)), cfg);
@@ -261,6 +271,7 @@ load_controllers(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		conf_bad("controller", "out of memory");
 		return;
 	}
+	check_twice(&l, "--controller");
 	for (; c->ncontroller < count(&l); c->ncontroller++) {
 		b = &c->controller[c->ncontroller];
 		sec = section(cfg, "controller", name(&l, c->ncontroller));

@@ -13,7 +13,10 @@ class Configuration(Case):
 		"""(exit code, stdout, stderr) with the file TEXT and one option."""
 		path = self.folder("conf") / "shim.conf"
 		path.write_text(text)
-		done = subprocess.run([str(process.reachable(shim_module.binary())), "-c", str(path), option],
+		return self.run_shim("-c", str(path), option)
+
+	def run_shim(self, *arguments):
+		done = subprocess.run([str(process.reachable(shim_module.binary())), *arguments],
 		                      stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=process.PATIENCE,
 		                      env=process.environment(), **process.run_as())
 		return done.returncode, done.stdout, done.stderr
@@ -87,3 +90,10 @@ class Configuration(Case):
 		code, _, err = self.load("#" * (1 << 20) + "\n", "--check-config")
 		self.assertEqual(code, EX_CONFIG)
 		self.assertIn("larger than 1 MiB", err)
+
+	def test_nothing_is_named_twice(self):
+		for option, address in (("-l", "127.0.0.1:7830"), ("-b", "http://127.0.0.1:1"), ("--controller", "http://127.0.0.1:1")):
+			with self.subTest(option):
+				code, _, err = self.run_shim("-c", "/dev/null", option, address, option, address, "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertIn(f"{address}: {option} names this address twice", err)
