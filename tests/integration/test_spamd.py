@@ -10,6 +10,10 @@ import json
 import os
 import re
 import shlex
+import shutil
+import socket
+import subprocess
+import unittest
 import zlib
 
 from harness import Case, FakeRspamd, Shim, connect, receive, spamc, talk, verdict
@@ -56,10 +60,15 @@ loadplugin Mail::SpamAssassin::Plugin::TestReporter @DIR@/TestReporter.pm
 
 
 class Spamd(process.Party):
-	"""SpamAssassin's spamd, without network tests, on a free port."""
+	"""SpamAssassin's spamd, without network tests, on a free port and a unix socket.
 
-	def __init__(self, folder):
+	tell: whether clients may train it.
+	"""
+
+	def __init__(self, folder, tell=True):
 		super().__init__("spamd", folder)
+		self.tell = tell
+		self.unix = self.dir / "spamd.sock"
 		self.group = packages.need("spamd")
 		self.port = process.free_port()
 		# The stock templates; no rule but this test's own.
@@ -78,22 +87,23 @@ class Spamd(process.Party):
 		                             "usr/lib/*/perl-base") for p in sorted(root.glob(pattern)) if p.is_dir()]
 		# -T: taint mode, in which Perl does not look at PERL5LIB.
 		self.spawn([perl if perl.exists() else "/usr/bin/perl", "-T", *(f"-I{p}" for p in modules),
-		            self.group.path("usr/sbin/spamd"), "--local", "--nouser-config", "--allow-tell",
-		            "--listen", "127.0.0.1", "--port", self.port, "--configpath", self.dir / "rules",
+		            self.group.path("usr/sbin/spamd"), "--local", "--nouser-config", *(["--allow-tell"] if self.tell else []),
+		            "--listen", f"127.0.0.1:{self.port}", "--listen", self.unix, "--configpath", self.dir / "rules",
 		            "--siteconfigpath", self.dir / "site", "--helper-home-dir", self.dir,
 		            "--max-children", "1", "--syslog", "stderr"],
 		           process.environment([self.group], extra={"HOME": str(self.dir)}))
 		try:
-			self.await_ready(self._answers)
+			self.await_ready(lambda: answers(self.port))
 		except AssertionError as why:
 			raise packages.Unavailable(f"spamd does not run here: {why}") from None
 		return self
 
-	def _answers(self):
-		try:
-			return talk(self.port, b"PING SPAMC/1.2\r\n") == b"SPAMD/1.5 0 PONG\r\n"
-		except OSError:
-			return False
+
+def answers(address):
+	try:
+		return talk(address, b"PING SPAMC/1.2\r\n") == b"SPAMD/1.5 0 PONG\r\n"
+	except OSError:
+		return False
 
 
 def rspamd_that_counts_alike(fake):
@@ -372,6 +382,62 @@ class Spamc(Base):
 				theirs, ours = self.run_both(mail, options)
 				self.assertEqual(ours, theirs)
 
+	def test_ways_to_the_server(self):
+		"""Where it is, what spamc does when it is not there, and where the output goes."""
+		file = self.folder("options") / "spamc.conf"
+		file.write_text("# as in /etc/spamassassin/spamc.conf\n-t 60\n-E\n")
+		for options in ("-U @UNIX@", "-d 127.9.9.9,127.0.0.1", "-4 -d 127.0.0.1", "-d localhost -4 -H", "-f", "-F",
+		                "--connect-retries 1 --retry-sleep 1", "--filter-retries 2 --filter-retry-sleep 1",
+		                "--timeout=60 --connect-timeout=60", "--username=nobody --max-size=400000", "-x -X"):
+			for task in ("-c", "--headers", "-R", "-e /bin/cat"):
+				with self.subTest(options, task=task):
+					results = []
+					for party in (self.spamd, self.shim):
+						if options == "-F":
+							result = spamc(party.port, SPAM, *shlex.split(task), config=file)
+							plain = spamc(party.port, SPAM, "-E", *shlex.split(task))
+						else:
+							words = shlex.split(options.replace("@UNIX@", str(party.unix)))
+							result = spamc(party.port, SPAM, *words, *shlex.split(task))
+							plain = spamc(party.port, SPAM, *shlex.split(task))
+						self.assertEqual(result, plain)
+						results.append((result[0], without_marks(result[1]).split(b"\n")[0]))
+					self.assertEqual(results[1], results[0])
+
+	def test_ipv6(self):
+		with socket.socket(socket.AF_INET6) as sock:
+			try:
+				sock.bind(("::1", 0))
+			except OSError as why:
+				self.skipTest(f"no ::1 on this machine: {why}")
+			port = sock.getsockname()[1]
+		self.own(Shim, backend=self.fake.url, arguments=["-l", f"[::1]:{port}"])
+		self.assertEqual(spamc(("::1", port), SPAM, "-6", "-c"), spamc(self.spamd.port, SPAM, "-c"))
+
+	def test_bsmtp(self):
+		"""-B: the message is what stands between DATA and the dot."""
+		before, after = b"EHLO x.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n", b".\r\nQUIT\r\n"
+		for mail in (SPAM, HAM, SPAM + b"..a dot\n"):
+			bsmtp = before + mail.replace(b"\n", b"\r\n") + after
+			for options in ("-B", "-B -E", "-B --headers"):
+				with self.subTest(options, mail=mail[-12:]):
+					(their_code, theirs), (our_code, ours) = self.run_both(bsmtp, options)
+					self.assertEqual(our_code, their_code)
+					self.assertEqual(without_marks(ours), without_marks(theirs))
+					self.assertTrue(ours.startswith(before) and ours.endswith(after), ours)
+					self.assertIn(b"X-Spam-Status: ", ours)
+
+	def test_a_line_of_50_mb(self):
+		"""spamc gives back what it was given, head and body, whichever is the line."""
+		line = b"0123456789" * 4900000
+		for mail, options in ((line, ()), (b"Subject: x\n\n" + line, ("--headers",)), (b"X-Long: " + line + b"\n\nbody\n", ())):
+			with self.subTest(mail[:20], options=options):
+				code, out = spamc(self.shim.port, mail, "-x", "-s", "60000000", *options)
+				self.assertEqual(code, 0)
+				self.assertTrue(out.startswith(b"X-Spam-Checker-Version: "), out[:80])
+				# not assertEqual, which would show them
+				self.assertTrue(without_marks(out[:-len(mail)]) == b"" and out.endswith(mail))
+
 	def test_odd_heads_lose_nothing(self):
 		"""spamc --headers puts the reply before what follows the first empty
 		line of the message: whatever the head is, nothing is lost."""
@@ -395,3 +461,90 @@ class Spamc(Base):
 				code, out = spamc(self.shim.port, mail, *options)
 				self.assertEqual((code, without_marks(out)), (0, without_marks(mail)))
 				self.assertNotIn(b"X-Spam-Flag", out)
+
+
+class SpamcOverTls(Case):
+	"""spamc -S with rspamd-shim does what spamc does with a spamd; neither lets it train.
+
+	Not beside a spamd with --ssl: it closes on spamc's close_notify, so that
+	the end of its reply is a reset, and spamc takes it for none.
+	"""
+
+	OWN = "--ssl-cert=@client@.crt --ssl-key=@client@.key"
+
+	@classmethod
+	def setUpClass(cls):
+		packages.need("spamd")
+		if not shutil.which("openssl"):
+			raise unittest.SkipTest("the command openssl is not installed: no certificates")
+		cls.fake = FakeRspamd()
+		cls.addClassCleanup(cls.fake.stop)
+		rspamd_that_counts_alike(cls.fake)
+		cls.files = cls.folder("certificates")
+		for name in ("server", "client", "stranger"):
+			subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+			                "-subj", f"/CN={name}", "-keyout", cls.files / f"{name}.key", "-out", cls.files / f"{name}.crt"],
+			               check=True, capture_output=True)
+		(cls.files / "authorities").mkdir()
+		shutil.copy(cls.files / "server.crt", cls.files / "authorities")
+		subprocess.run(["openssl", "rehash", cls.files / "authorities"], check=True, capture_output=True)
+		subprocess.run(["chmod", "-R", "a+rX", cls.files], check=True)
+		cls.spamd = cls.shared(Spamd, tell=False)
+		cls.asking, cls.open = cls.over_tls(f'client_ca = "{cls.files}/client.crt"'), cls.over_tls("")
+
+	@classmethod
+	def over_tls(cls, options):
+		shim = cls.shared(Shim, backend=cls.fake.url, config="")
+		shim.stop()
+		shim.write_config(f'listen "{shim.address}" {{ certificate = "{cls.files}/server.crt" key = "{cls.files}/server.key" {options} }}\n')
+		shim.start(ready=lambda: answers(shim.unix))
+		return shim
+
+	def run_spamc(self, shim, mail, options):
+		return spamc(shim.port, mail, "-S", *shlex.split(re.sub(r"@(\w+)@", lambda match: f"{self.files}/{match[1]}", options)))
+
+	def same(self, mail, options, shim, tls=""):
+		"""With spamc -S and the options tls, and without at spamd; its exit code and output."""
+		theirs = spamc(self.spamd.port, mail, *shlex.split(options))
+		ours = self.run_spamc(shim, mail, f"{options} {tls}")
+		self.assertEqual((ours[0], without_marks(ours[1])), (theirs[0], without_marks(theirs[1])))
+		return ours
+
+	def test_verdicts(self):
+		for mail, expected in ((SPAM, (1, b"8.0/5.0\n")), (HAM, (0, b"0.0/5.0\n"))):
+			for tls in ("", "--ssl-ca-file=@server@.crt", "--ssl-ca-path=@authorities@"):
+				with self.subTest(tls):
+					self.assertEqual(self.same(mail, "-c", self.open, tls), expected)
+					self.assertEqual(self.same(mail, "-x -c", self.asking, f"{self.OWN} {tls}"), expected)
+			self.same(mail, "-y", self.open)
+
+	def test_filters(self):
+		for mail in (SPAM, HAM, SPAM + b"0123456789abcdef\n" * 20000):
+			for options in ("", "-E", "--headers"):
+				with self.subTest(options, size=len(mail)):
+					out = self.same(mail, options, self.open)[1]
+					self.assertEqual(without_marks(out), mail)
+					self.assertIn(b"X-Spam-Status: ", out)
+
+	def test_who_is_not_believed(self):
+		"""No verdict, and the mail is handed on as it was, or is an error with -x."""
+		stranger = "--ssl-cert=@stranger@.crt --ssl-key=@stranger@.key"
+		for shim, tls in ((self.open, "--ssl-ca-file=@stranger@.crt"), (self.asking, ""), (self.asking, stranger)):
+			with self.subTest(tls):
+				self.assertEqual(self.run_spamc(shim, SPAM, tls), (0, SPAM))
+				self.assertEqual(self.run_spamc(shim, SPAM, f"-c {tls}"), (0, b"0/0\n"))
+				self.assertNotEqual(self.run_spamc(shim, SPAM, f"-x {tls}")[0], 0)
+
+	def test_training_is_refused(self):
+		for options in ("-L spam", "-L forget", "-C report", "-L ham -x", "-L spam -x -X"):
+			with self.subTest(options):
+				code, out = self.same(SPAM, options, self.open)
+				# spamc says of -C that it was not done, and ends with 0.
+				self.assertEqual(code == 0, "-C" in options)
+				self.assertNotIn(b"successfully", out)
+		self.assertEqual([request for request in self.fake.requests if "/learn" in request.line], [])
+
+	def test_only_one_speaks_tls(self):
+		self.assertEqual(spamc(self.open.port, SPAM), (0, SPAM))
+		plain = self.own(Shim, backend=self.fake.url)
+		self.assertEqual(self.run_spamc(plain, SPAM, ""), (0, SPAM))
