@@ -21,6 +21,7 @@
 static bool to_syslog;
 static char prefix[64];
 static unsigned long lost;	/* lines that stderr did not take */
+static bool torn;		/* it has taken a part of the last */
 static struct repeat repeats;
 static pid_t repeats_of;	/* the process that they are of */
 static _Atomic uint64_t *count_lost, *count_repeated;
@@ -60,23 +61,34 @@ log_open(bool use_syslog)
 
 /*
  * Writes a line in one piece, so that those of several workers do not mix,
- * unless standard error would make us wait: mail goes on without it.
+ * unless standard error would make us wait: mail goes on without it.  A disk
+ * that fills up takes a part of a line: that one is lost, too.
  */
 static bool
 write_line(char *line, size_t len)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
-	struct iovec iov[3];
+	struct iovec iov[4];
+	size_t total = 0;
+	ssize_t n;
+	int i;
 
 	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
 		return false;
-	iov[0].iov_base = prefix;
-	iov[0].iov_len = strlen(prefix);
-	iov[1].iov_base = line;
-	iov[1].iov_len = len;
-	iov[2].iov_base = (char []){ "\n" };
-	iov[2].iov_len = 1;
-	return writev(STDERR_FILENO, iov, 3) != -1;
+	iov[0].iov_base = (char []){ "\n" };
+	iov[0].iov_len = torn ? 1 : 0;
+	iov[1].iov_base = prefix;
+	iov[1].iov_len = strlen(prefix);
+	iov[2].iov_base = line;
+	iov[2].iov_len = len;
+	iov[3].iov_base = (char []){ "\n" };
+	iov[3].iov_len = 1;
+	for (i = 0; i < 4; i++)
+		total += iov[i].iov_len;
+	n = writev(STDERR_FILENO, iov, 4);
+	if (n > 0)
+		torn = (size_t)n < total;
+	return n > 0 && !torn;
 }
 
 static void

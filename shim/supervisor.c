@@ -423,8 +423,10 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 	}
 	sv->args = args;
 	sv->conf = conf;
-	/* whoever reads our stderr may go; no signal is to find us unprepared */
+	/* whoever reads our stderr may go, its file may reach its limit; no
+	   signal is to find us unprepared */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	block_signals(sv);
 	systemd_init();
 	if ((code = set_up(sv)) == EX_OK)
