@@ -5,10 +5,12 @@ $EXIM may name another Exim, of any release from 4.70 on.
 
 import base64
 import hashlib
+import os
 import re
 import shutil
+import subprocess
 
-from harness import SOURCE_TREE, Case, Exim, Rspamd, Shim, packages, process
+from harness import SOURCE_TREE, Case, Exim, FakeRspamd, Rspamd, Shim, packages, process
 from harness.exim import release
 from harness.fake_spamd import FakeSpamd, Verdict
 
@@ -553,3 +555,262 @@ class SubmissionsRspamd(Submissions):
 	def address(cls):
 		return (f"${{if def:sender_host_address {{{cls.shim.spamd_address(True)}}}"
 		        f"{{{cls.shim.spamd_address()}}}}}")
+
+
+class Users(Full):
+	"""The spam user is what rspamd's settings are chosen by."""
+
+	# What README.md has as examples.
+	deliver_to = "${if eq {$recipients_count}{1}{$recipients}{nobody}}"
+	settings_id = "${if eq {$sender_address_domain}{client.example}{strict}{nobody}}"
+
+	@classmethod
+	def setUpClass(cls):
+		cls.fake = cls.shared(FakeRspamd)
+
+	def setUp(self):
+		self.fake.forget()
+
+	def told(self, meaning, user, **options):
+		"""Deliver-To and Settings-ID of one mail, where the spam user means that."""
+		shim = self.own(Shim, backend=self.fake.url, start=False)
+		shim.write_config(f'listen "{shim.address}" {{ spamc_user = "{meaning}" }}\n')
+		shim.start()
+		type(self).macros = f"CHECK_SPAM_USER = {user}\n"
+		party = self.exim(shim.spamd_address())
+		for each in options.pop("mails"):
+			self.assertEqual(party.send(MAIL, **each).code, 250)
+		return [(request.get("Deliver-To"), request.get("Settings-ID")) for request in self.fake.requests]
+
+	def test_deliver_to(self):
+		mails = [{}, {"recipients": ("a@mx.example", "b@mx.example")}, {"recipients": ('"a/b"@mx.example',)}]
+		self.assertEqual(self.told("deliver-to", self.deliver_to, mails=mails),
+		                 [("user@mx.example", None), ("nobody", None), ("nobody", None)])
+
+	def test_settings(self):
+		mails = [{}, {"sender": "a@other.example"}]
+		self.assertEqual(self.told("settings-id", self.settings_id, mails=mails), [(None, "strict"), (None, "nobody")])
+
+
+class Learning(Full):
+	"""What users send to learn-spam@ and learn-ham@, and what is in their folders."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.fake = cls.shared(FakeRspamd)
+		cls.controller = cls.shared(FakeRspamd)
+		password = cls.folder("password") / "password"
+		password.write_text("word\n")
+		password.chmod(0o600)
+		shutil.chown(password, *process.server_ids())
+		cls.shim = cls.shared(Shim, backend=cls.fake.url,
+		                      arguments=["--controller", cls.controller.url, "--password-file", password])
+		group = packages.need("spamc")
+		cls.command = f"{group.path('usr/bin/spamc')} -F /dev/null -d 127.0.0.1 -p {cls.shim.port} -s 50000000 -u learner"
+		cls.macros = ("CHECK_SPAM_LEARN_DOMAINS = mx.example\nCHECK_SPAM_LEARN_USER = Debian-exim\n"
+		              f"CHECK_SPAM_LEARN_COMMAND = {cls.command}\n")
+		folder = cls.files()
+		cls.party = cls.exim(cls.shim.spamd_address(), routers=f".include {folder}/router_rspamd_learn\n",
+		                     transports=f".include {folder}/transport_rspamd_learn\n")
+
+	def setUp(self):
+		self.controller.forget()
+		self.controller.answer('{"success":true}')
+
+	def learned(self):
+		"""What the controller was given: (path, message)."""
+		return [(request.line.split()[1], request.body) for request in self.controller.requests]
+
+	def send(self, recipient, user="alice"):
+		with self.party.connect() as connection:
+			if user:
+				connection.login(user)
+			name = connection.send(MAIL, recipients=[recipient]).message_id()
+		self.party.deliver(name)
+		return name
+
+	def test_by_mail(self):
+		for recipient, path in ("learn-spam@mx.example", "/learnspam"), ("LEARN-HAM@mx.example", "/learnham"):
+			name = self.send(recipient)
+			(given, body), = self.learned()
+			self.assertEqual(given, path)
+			self.assertTrue(body.endswith(MAIL) and body.startswith(b"Received: "), body)
+			self.assertNotIn(name, self.party.queue())
+			self.controller.forget()
+
+	def test_who_is_not_heard(self):
+		for recipient, user in (("learn-spam@mx.example", None), ("learn-spam@other.example", "alice"),
+		                        ("learn@mx.example", "alice")):
+			self.party.delivered_bytes(self.send(recipient, user))
+			self.assertEqual(self.learned(), [])
+
+	def test_controller_that_fails(self):
+		"""The mail is tried again: nothing says that it was learned."""
+		self.controller.answer('{"error":"no"}', 500)
+		name = self.send("learn-spam@mx.example")
+		self.assertNotIn(f"{name} =>", self.party.main_log())
+		self.assertIn(f"{name} == ", self.party.main_log())
+
+	def mailbox(self, *arguments):
+		done = subprocess.run([str(SOURCE_TREE / "exim-conf" / "learn-mailbox"), *map(str, arguments)],
+		                      env={"PATH": "/usr/bin:/bin", "SPAMC": self.command, **self.library_path()},
+		                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+		return done.returncode, done.stdout
+
+	@staticmethod
+	def library_path():
+		path = packages.need("spamc").library_path()
+		return {"LD_LIBRARY_PATH": path} if path else {}
+
+	def test_mailbox(self):
+		folder = self.folder("maildir")
+		for name in "new", "cur", "tmp":
+			(folder / name).mkdir()
+		(folder / "new" / "1.a").write_bytes(HEAD + b"\none\n")
+		(folder / "cur" / "2.b:2,S").write_bytes(HEAD + b"\ntwo\n")
+		(folder / "tmp" / "3.c").write_bytes(HEAD + b"\nhalf\n")
+		self.assertEqual(self.mailbox("spam", folder), (0, ""))
+		self.assertEqual(sorted(self.learned()), [("/learnspam", HEAD + b"\none\n"), ("/learnspam", HEAD + b"\ntwo\n")])
+		# Read and moved by its owner, it is the same mail; in the other class it is not.
+		self.controller.forget()
+		(folder / "new" / "1.a").rename(folder / "cur" / "1.a:2,RS")
+		(folder / "cur" / "2.b:2,S").unlink()
+		(folder / "new" / "4.d").write_bytes(HEAD + b"\nfour\n")
+		self.assertEqual(self.mailbox("spam", folder), (0, ""))
+		self.assertEqual(self.learned(), [("/learnspam", HEAD + b"\nfour\n")])
+		self.controller.forget()
+		self.assertEqual(self.mailbox("ham", folder), (0, ""))
+		self.assertEqual([path for path, _ in self.learned()], ["/learnham"] * 2)
+
+	def test_mailbox_that_fails(self):
+		folder = self.folder("maildir")
+		(folder / "cur").mkdir()
+		(folder / "cur" / "1.a b\\*:2,S").write_bytes(HEAD + b"\none\n")
+		self.controller.answer('{"error":"no"}', 500)
+		code, said = self.mailbox("spam", folder)
+		self.assertEqual(code, 1)
+		self.assertRegex(said, r"1\.a b\\\*:2,S was not learned")
+		self.controller.answer('{"success":true}')
+		self.assertEqual(self.mailbox("spam", folder, folder), (0, ""))
+		self.assertEqual(len(self.learned()), 2)
+		self.assertEqual(self.mailbox("spam", folder / "absent")[0], 1)
+		self.assertEqual(self.mailbox("junk", folder)[0], 64)
+
+
+# The Exim of the tests, in Debian's configuration: no privilege, another place.
+DEBIAN = """
+CONFDIR = {dir}/etc
+SPOOLDIR = {dir}/spool
+MAIN_HARDCODE_PRIMARY_HOSTNAME = mx.example
+exim_user = {uid}
+exim_group = {gid}
+log_file_path = {dir}/log/%slog
+pid_file_path = {dir}/exim.pid
+deliver_drop_privilege = true
+queue_only = true
+MAIN_TRUSTED_USERS = Debian-exim
+daemon_smtp_ports = {port}
+check_spool_space = 0
+"""
+ROUTER = "all:\n\tdriver = accept\n\ttransport = into_file\n"
+TRANSPORT = ("into_file:\n\tdriver = appendfile\n\tfile = {dir}/delivered/$message_exim_id\n\tcreate_file = anywhere\n"
+             "\tuse_lockfile = false\n\tno_check_owner\n")
+
+
+class Debian:
+	"""Debian's configuration, made by its update-exim4.conf."""
+
+	split = "true"
+
+	@classmethod
+	def setUpClass(cls):
+		if os.environ.get("EXIM"):
+			raise packages.Unavailable("needs Debian's Exim")
+		cls.spamd = FakeSpamd()
+		cls.addClassCleanup(cls.spamd.close)
+		cls.party = cls.shared(Exim, start=False)
+		cls.etc = process.sub_dir(cls.party.dir, "etc")
+		uid, gid = process.server_ids()
+		with open(cls.party.users / "passwd", "a") as passwd:
+			passwd.write(f"mail:x:{uid}:{gid}::/var/mail:/bin/false\n")
+		shutil.copytree(cls.party.groups[0].path("etc/exim4/conf.d"), cls.etc / "conf.d")
+		shutil.copy(cls.party.groups[0].path("etc/exim4/exim4.conf.template"), cls.etc)
+		(cls.etc / "mailname").write_text("mx.example\n")
+		(cls.etc / "update-exim4.conf.conf").write_text(
+			"dc_eximconfig_configtype='internet'\ndc_other_hostnames='mx.example'\n"
+			f"dc_local_interfaces='127.0.0.1'\ndc_minimaldns='false'\ndc_use_split_config='{cls.split}'\n"
+			"dc_hide_mailname='true'\ndc_localdelivery='mail_spool'\n")
+		for name in ACLS:
+			shutil.copy(SOURCE_TREE / "exim-conf" / name, cls.etc)
+		cls.install()
+		cls.party.conf.write_text(cls.made())
+		cls.party.start()
+
+	@classmethod
+	def localmacros(cls):
+		uid, gid = process.server_ids()
+		return (DEBIAN.format(dir=cls.party.dir, uid=uid, gid=gid, port=cls.party.port)
+		        + f"CHECK_DATA_LOCAL_ACL_FILE = {cls.etc}/local_acl_check_data\n"
+		          f"spamd_address = 127.0.0.1 {cls.spamd.port}\nCHECK_SPAM_RELAY_HOSTS = :\n"
+		          "CHECK_SPAM_MARKS_SPAMASSASSIN = yes\n")
+
+	@classmethod
+	def made(cls):
+		"""The configuration that a copy of update-exim4.conf makes, with other paths."""
+		script, out = cls.party.dir / "update-exim4.conf", cls.party.dir / "autogenerated"
+		text = cls.party.groups[0].path("usr/sbin/update-exim4.conf").read_text()
+		for old, new in (("/etc/exim4", cls.etc), ("/etc/mailname", cls.etc / "mailname"),
+		                 ("/usr/sbin/exim4", cls.party.program)):
+			text = text.replace(old, str(new))
+		script.write_text(text)
+		(cls.etc / "local_acl_check_data").write_text("require acl = acl_check_spam\nwarn    acl = acl_rspamd_headers\n")
+		done = subprocess.run(["/bin/sh", str(script), "-o", str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+		                      cwd=cls.party.dir, **process.run_as())
+		assert done.returncode == 0, done.stdout
+		# What a server without privilege cannot have.
+		text = re.sub(r"^keep_environment.*\n", "", out.read_text(), flags=re.M)
+		return re.sub(r"^exim_path = .*$", f"exim_path = {cls.party.program}\nkeep_environment = LD_PRELOAD : "
+		              f"LD_LIBRARY_PATH : ^NSS_WRAPPER_ : {process.MARK}", text, flags=re.M)
+
+	def test_verdicts(self):
+		self.spamd.verdict = Verdict("add header", 7.0, milter=["X-Milter-Add: X-A: 1"])
+		mail = self.party.delivered(self.party.send(MAIL).message_id())
+		self.assertEqual((mail["X-Spam-Flag"], mail["X-A"]), ("YES", "1"))
+		self.spamd.verdict = Verdict("reject", 20.0, messages=["Go away"])
+		reply = self.party.send(MAIL)
+		self.assertEqual((reply.code, reply.text), (550, "5.7.1 Go away"))
+		self.spamd.verdict = b""
+		mail = self.party.delivered(self.party.send(MAIL).message_id())
+		self.assertIsNone(mail["X-Spam-Flag"])
+		self.assertIn("rspamd: not scanned: no answer", self.party.main_log())
+
+	def test_debians_own_checks_stay(self):
+		with self.party.connect() as connection:
+			connection.command("MAIL FROM:<sender@client.example>")
+			self.assertEqual(connection.command("RCPT TO:<us|er@mx.example>").code, 550)
+			self.assertEqual(connection.command("RCPT TO:<user@mx.example>").code, 250)
+
+
+class DebianSplit(Debian, Case):
+	@classmethod
+	def install(cls):
+		conf = cls.etc / "conf.d"
+		(conf / "main" / "000_localmacros").write_text(cls.localmacros())
+		for name in ACLS:
+			shutil.copy(cls.etc / name, conf / "acl" / f"50_{name}")
+		(conf / "router" / "010_all").write_text(ROUTER)
+		(conf / "transport" / "01_into_file").write_text(TRANSPORT.format(dir=cls.party.dir))
+
+
+class DebianUnsplit(Debian, Case):
+	split = "false"
+
+	@classmethod
+	def install(cls):
+		(cls.etc / "exim4.conf.localmacros").write_text(cls.localmacros())
+		template = cls.etc / "exim4.conf.template"
+		includes = "".join(f".include {cls.etc}/{name}\n" for name in ACLS)
+		text = template.read_text()
+		for section, more in (("acl", includes), ("routers", ROUTER), ("transports", TRANSPORT.format(dir=cls.party.dir))):
+			text = re.sub(rf"^begin {section}$", lambda found, more=more: f"{found[0]}\n{more}", text, flags=re.M)
+		template.write_text(text)
