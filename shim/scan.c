@@ -349,7 +349,8 @@ ask(struct scan *s)
 
 	(void)event_del(s->patience);
 	/* there may be room, but for those who came before */
-	if (s->queued == 0.0 && pool_calls(s->job.pool) && wait_for_one(s))
+	if (s->last_failure == FAILURE_NONE && s->queued == 0.0 &&
+	    pool_calls(s->job.pool) && wait_for_one(s))
 		return 0;
 	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
 		return send_to(s, i);

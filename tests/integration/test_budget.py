@@ -1,6 +1,7 @@
 """Memory: many large messages at once, slow senders, and how many connections a client may have."""
 
 import contextlib
+import os
 import re
 import socket
 import struct
@@ -68,6 +69,7 @@ class Many(Base):
 		self.fake.behave(act)
 		shim = self.own(Shim, backend=self.fake.url, config=f"max_memory = {self.LIMIT}\nmax_message_size = 5M\n"
 		                "timeout_client = 300\ntimeout_request = 300\n")
+		measurable = self.measurable(shim)
 		idle = self.peak(shim)
 		results, threads = [], []
 
@@ -82,8 +84,15 @@ class Many(Base):
 		self.assertEqual(len(self.fake.requests), self.COUNT)
 		peak = self.peak(shim) - idle
 		# One message at a time is above the limit; buffers are not filled to the last byte.
-		self.assertLess(peak, 2 * (self.LIMIT + self.SIZE), "the worker took far more memory than it may")
-		return shim
+		if measurable:
+			self.assertLess(peak, 2 * (self.LIMIT + self.SIZE), "the worker took far more memory than it may")
+
+	@staticmethod
+	def measurable(shim):
+		"""A sanitizer or a wrapper uses memory of its own."""
+		with open(f"/proc/{shim.workers()[0]}/status") as status:
+			size = int(re.search(r"^VmSize:\s+(\d+) kB$", status.read(), re.M)[1])
+		return not os.environ.get("SHIM_WRAPPER") and size < 1 << 30
 
 	def spamc_reply(self, half_close):
 		return lambda shim, data: talk(shim.port, data, half_close=half_close) == ANSWER
@@ -164,7 +173,7 @@ class Waiting(Base):
 
 		def act(sock, request):
 			if request.get("Queue-Id") == "first":
-				self.go.wait(process.PATIENCE)
+				self.go.wait(2 * process.PATIENCE)
 			sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
 		self.fake.behave(act)
 		self.status = free_port()

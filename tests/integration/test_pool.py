@@ -625,7 +625,7 @@ class KeepAlive(Pool):
 		self.fake.step = late
 		self.good(self.ask(shim))
 		sent.wait(60)
-		wait_until(lambda: self.fake.open == 0, "the shim has closed it")
+		shim.settle()
 		self.fake.step = self.fake.well
 		self.good(self.ask(shim))
 		self.assertEqual(self.fake.connections, 2)
