@@ -155,11 +155,11 @@ class Everywhere(Base):
 
 	def test_commands(self):
 		"""Every command that wants a verdict, in every form of its reply."""
-		self.fake.raw(b"")
+		Faults(self.fake).rspamd_error()
 		head = rb"\ASPAMD/1\.1 0 EX_OK\r\n"
 		spam, length = rb"Spam: (False|No) ; 0\.0 / \d+\.\d\r\n", rb"Content-length: \d+\r\n"
 		back = rb"\r\n(?s:.*)tests=RSPAMD_SHIM_UNSCANNED\n(?s:.*)X-Spam-Action: no action\n" + re.escape(MAIL.split(b"\n\n")[0])
-		table = rb" 0\.0 RSPAMD_SHIM_UNSCANNED  (?s:.*)closed without a response"
+		table = rb" 0\.0 RSPAMD_SHIM_UNSCANNED  (?s:.*)HTTP status 500: no memory"
 		for command, version, wanted in (
 			("CHECK", "1.2", spam + rb"\r\n\Z"), ("CHECK", "1.5", spam + rb"\r\n\Z"),
 			("SYMBOLS", "1.2", spam + rb"\r\nRSPAMD_SHIM_UNSCANNED\r\n\Z"),
@@ -174,7 +174,7 @@ class Everywhere(Base):
 				self.assertRegex(reply, head + wanted)
 				if command == "PROCESS":
 					self.assertTrue(reply.endswith(MAIL))
-				self.deferred(talk(self.strict, spamc_request(command, MAIL, version)), False, 69)
+				self.deferred(talk(self.strict, spamc_request(command, MAIL, version)), False, 75)
 		for command in ("CHECK", "SYMBOLS"):
 			with self.subTest(command=command, dialect="rspamc"):
 				self.passed(talk(self.shim.port, rspamc_request(MAIL, command)), True)
