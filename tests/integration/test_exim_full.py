@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 
-from harness import SOURCE_TREE, Case, Exim, FakeRspamd, Rspamd, Shim, packages, process
+from harness import SOURCE_TREE, Case, Exim, FakeRspamd, Rspamd, Shim, common_rspamd, packages, process
 from harness.exim import release
 from harness.fake_spamd import FakeSpamd, Verdict
 
@@ -228,6 +228,64 @@ class MilterRspamd(Milter, Full):
 
 class MilterBefore482(Milter, Full):
 	before_4_82 = True
+
+
+class MilterReal(Full):
+	"""From a real rspamd through rspamd-shim."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.shim = cls.shared(Shim, backend=common_rspamd().url)
+		cls.parties = [cls.exim(cls.shim.spamd_address(variant)) for variant in (False, True) if not variant or
+		               release() >= (4, 86)]
+
+	def setUp(self):
+		pass
+
+	def test_operations(self):
+		mail = b"X-Test-Milter: 1\nX-Old: first\nX-Old: second\n" + MAIL
+		for party in self.parties:
+			head = party.delivered(party.send(mail).message_id()).items()
+			self.assertEqual([values(head, name) for name in ("X-Spam-Test", "X-Folded", "X-Old")],
+			                 [["yes"], ["a b"], ["second"]])
+
+
+class MilterPrdr(Full):
+	"""With an answer for each recipient the lines are there once."""
+
+	options = "acl_smtp_data_prdr = acl_full\nprdr_enable = true\n"
+
+	@classmethod
+	def setUpClass(cls):
+		if release() < (4, 83):
+			raise packages.Unavailable("needs Exim 4.83: PRDR")
+		super().setUpClass()
+
+	def test_operations(self):
+		self.verdict(milter=["X-Milter-Add: X-A: 1", "X-Milter-Add: X-B[1]: 2", "X-Milter-Del: X-Old[1]"])
+		with self.party.connect() as connection:
+			reply = connection.send(b"X-Old: 1\nX-Old: 2\n" + MAIL, recipients=["a@mx.example", "b@mx.example"],
+			                        options=" PRDR")
+			self.assertEqual(reply.code, 353)
+			self.assertEqual([connection.read().code for _ in range(2)], [250, 250])
+			name = re.search(r"id=(\S+)", connection.read().text)[1]
+		head = self.party.delivered(name).items()
+		self.assertEqual([values(head, name) for name in ("X-A", "X-B", "X-Old")], [["1"], ["2"], ["2"]])
+
+
+class WithoutShim(Full):
+	"""rspamd's own report ends with its lines for milters, from rspamd 4.0 on."""
+
+	macros = "CHECK_SPAM_LAST_LINE = (?:Message-ID|X-Milter-(?:Add|Del))\n"
+
+	def test_last_line(self):
+		for end in None, "X-Milter-Add: X-A: 1", "X-Milter-Del: X-B":
+			self.verdict("reject", 20.0, end=end)
+			self.assertEqual(self.party.send(MAIL).code, 550)
+		self.verdict("add header", 7.0, end="X-Milter-Add: X-A: 1")
+		self.assertEqual(values(self.head(), "X-A"), ["1"])
+		self.verdict("reject", 20.0, end="Symbol: X(1.00)")
+		self.assertEqual(self.party.send(MAIL).code, 250)
 
 
 class Quarantine(Full):
@@ -555,6 +613,33 @@ class SubmissionsRspamd(Submissions):
 	def address(cls):
 		return (f"${{if def:sender_host_address {{{cls.shim.spamd_address(True)}}}"
 		        f"{{{cls.shim.spamd_address()}}}}}")
+
+
+class SubmissionPolicy(Full):
+	"""The macros of acl_check_submission."""
+
+	macros = "CHECK_SUBMISSION_LOCAL_DENY = yes\nCHECK_SUBMISSION_UNSCANNED = defer\nCHECK_SPAM_MAX_SIZE = 100K\n"
+	data = "acl_check_submission"
+	options = "acl_not_smtp = acl_check_submission_local\n"
+
+	def submit(self, mail=MAIL):
+		"""Exim's exit code, and what it said."""
+		return self.party.command("-oi", "-oee", "-f", "sender@client.example", "user@mx.example", stdin=mail)
+
+	def test_local_program_gets_the_error(self):
+		self.verdict("reject", 20.0, messages=["No thanks ${pid}"])
+		done = self.submit()
+		self.assertNotEqual(done.returncode, 0)
+		self.assertIn('rspamd: action="reject" score=20.0: No thanks ${pid}', self.log())
+		self.verdict("soft reject", 5.0)
+		self.assertEqual(self.submit().returncode, 0)
+
+	def test_no_verdict(self):
+		self.spamd.verdict = b""
+		self.assertEqual(self.party.send(MAIL).code, 451)
+		self.assertEqual(self.submit().returncode, 0)
+		self.assertEqual(self.party.send(MAIL + b"x\n" * 60000).code, 250)
+		self.assertRegex(self.log(), r"rspamd: not scanned: 1\d{5} bytes are above 100K")
 
 
 class Users(Full):

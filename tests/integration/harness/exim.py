@@ -266,6 +266,10 @@ class Exim(process.Party):
 		with self.connect() as connection:
 			return connection.send(message, **options)
 
+	def command(self, *arguments, stdin=b""):
+		"""Run Exim with these arguments; a CompletedProcess with all its output."""
+		return self._exim(*arguments, stdin=stdin)
+
 	def submit(self, message, sender, *recipients):
 		"""Local submission, without SMTP; returns the message id."""
 		before = set(self.queue())
