@@ -1,9 +1,13 @@
 """PROCESS and HEADERS: the message comes back; and compressed messages."""
 
+import base64
+import email
+import json
 import re
+import subprocess
 import zlib
 
-from harness import Case, FakeRspamd, Shim, talk, verdict
+from harness import Case, FakeRspamd, Shim, common_rspamd, message, packages, process, spamc, talk, verdict
 
 HEAD = b"Received: from a\n\tby b\nSubject: a test\nFrom: a@x.example\nX-Mailer: m\n"
 MAIL = HEAD + b"\nbody\n"
@@ -135,6 +139,66 @@ class OtherHeaders(Base):
 			b"X-Spam-Scanner: rspamd/3.4\nX-Spam-Scan-Time: 0.001\nX-Spam: yes\nX-Spam-Action: add header\n"
 			b"X-Spam-Score: 6.60 / 15.00\nX-Spam-Level: *******\nX-Spam-Symbols: BAYES_SPAM,R_SPF_FAIL\n"
 			b"X-Spam-Report:\n\t*  5.1 BAYES_SPAM Message probably spam\n\t*  1.5 R_SPF_FAIL\n" + MAIL)
+
+
+class Result(Case):
+	"""headers = rspamc-json, and rspamc --mime --json itself, on the same mail."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.rspamd = common_rspamd()
+		cls.group = packages.need("rspamd")
+		cls.shim = cls.shared(Shim, backend=cls.rspamd.url, config="")
+		cls.shim.stop()
+		cls.shim.write_config(f'listen "{cls.shim.address}" {{ headers = rspamc-json }}\nlisten "unix:{cls.shim.unix}" {{ }}\n')
+		cls.shim.start()
+
+	def ours(self, mail):
+		code, out = spamc(self.shim.port, mail, "-x")
+		self.assertEqual(code, 0)
+		self.assertTrue(out.endswith(mail))
+		added = out[:len(out) - len(mail)]
+		self.assertRegex(added, rb"\A(?:X-Spam[-\w]*: [ -~]{0,990}\n(?:\t[ -~]{1,990}\n)*)+\Z")
+		return email.message_from_bytes(out)
+
+	def theirs(self, mail):
+		done = subprocess.run([self.group.path("usr/bin/rspamc"), "-h", f"127.0.0.1:{self.rspamd.normal}", "--mime", "--json"],
+		                      input=mail, stdout=subprocess.PIPE, check=True, timeout=process.PATIENCE,
+		                      env=process.environment([self.group], extra={"RSPAMD_LIBDIR": str(self.group.root / "usr/lib/rspamd")}))
+		return email.message_from_bytes(done.stdout)
+
+	def test_same(self):
+		hostile = 'a"b\\c: {"action":"no action"} X-Spam: no'
+		for mail in (message(), message(X_Test_Score=7), message(X_Test_Action="reject", X_Test_Message=hostile),
+		             message(X_Test_Score=9, Subject="one", X_Test_Milter=1), message(X_Test_Score=3, X_Test_Bulk=60)):
+			with self.subTest(mail[-80:]):
+				# What rspamd adds and its subject are not the matter here.
+				ours, theirs = (json.loads(base64.b64decode(parsed["X-Spam-Result"], validate=False))
+				                for parsed in (self.quietly(mail), self.theirs(mail)))
+				for result in (ours, theirs):
+					for name in list(result):
+						if name.startswith("time"):
+							del result[name]
+				self.assertEqual(ours, theirs)
+				self.assertIn("action", ours)
+
+	def quietly(self, mail):
+		"""The shim's, of mail that rspamd itself may have changed."""
+		if b"X-Test-Milter" not in mail:
+			return self.ours(mail)
+		return email.message_from_bytes(spamc(self.shim.port, mail, "-x")[1])
+
+	def test_too_large(self):
+		mail = message(X_Test_Score=7, X_Test_Bulk=900)
+		parsed = self.ours(mail)
+		self.assertIsNone(parsed["X-Spam-Result"])
+		self.assertRegex(parsed["X-Spam-Result-Omitted"], r"\Arspamd's result has \d{5,} bytes, more than the 49152 that are put into mail\Z")
+		self.assertIsNotNone(self.theirs(mail)["X-Spam-Result"])
+
+	def test_forged(self):
+		mail = message(X_Spam_Result=base64.b64encode(b'{"action":"no action"}').decode(), X_Test_Action="reject")
+		results = email.message_from_bytes(spamc(self.shim.port, mail, "-x")[1]).get_all("X-Spam-Result")
+		self.assertEqual([json.loads(base64.b64decode(result))["action"] for result in results], ["reject"])
 
 
 class Compressed(Base):

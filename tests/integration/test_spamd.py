@@ -449,7 +449,8 @@ class Spamc(Base):
 				for options in (("-s", "5000000"), ("-s", "5000000", "--headers")):
 					code, out = spamc(self.shim.port, mail, *options)
 					# A line that would continue the last mark is set apart.
-					self.assertEqual((code, without_marks(out)), (0, b"\n" + mail if mail.startswith(b" ") else mail))
+					self.assertEqual(code, 0)
+					self.assertEqual(without_marks(out), b"\n" + mail if mail.startswith(b" ") else mail)
 					# And it is no error, which spamc makes up for
 					self.assertIn(b"X-Spam-Status: ", out)
 
@@ -459,7 +460,8 @@ class Spamc(Base):
 			mail = b"A: " + b"x" * more + b"\n" + b"X-Field: some thirteen\n" * 3000 + b"X-Spam-Flag: NO\n\nbody\n"
 			for options in ((), ("--headers",)):
 				code, out = spamc(self.shim.port, mail, *options)
-				self.assertEqual((code, without_marks(out)), (0, without_marks(mail)))
+				self.assertEqual(code, 0)
+				self.assertEqual(without_marks(out), without_marks(mail))
 				self.assertNotIn(b"X-Spam-Flag", out)
 
 
@@ -507,7 +509,8 @@ class SpamcOverTls(Case):
 		"""With spamc -S and the options tls, and without at spamd; its exit code and output."""
 		theirs = spamc(self.spamd.port, mail, *shlex.split(options))
 		ours = self.run_spamc(shim, mail, f"{options} {tls}")
-		self.assertEqual((ours[0], without_marks(ours[1])), (theirs[0], without_marks(theirs[1])))
+		self.assertEqual(ours[0], theirs[0])
+		self.assertEqual(without_marks(ours[1]), without_marks(theirs[1]))	# tuples take ages to compare
 		return ours
 
 	def test_verdicts(self):
