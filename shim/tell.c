@@ -166,6 +166,13 @@ judge(struct tell *t, const char *name)
 	body = http_response_body(h, &len);
 	(void)verdict_error(body, len, error, sizeof(error));
 	(void)snprintf(where, sizeof(where), " at %.150s", name);
+	if (status == 200 && error[0] == '\0' && !verdict_success(body, len)) {
+		/* something else answers there */
+		count(t, FAILURE_UNREADABLE);
+		give_up(t, FAILURE_UNREADABLE, name,
+		    ": its answer is not that of rspamd's controller");
+		return;
+	}
 	if (status == 200 && error[0] == '\0') {
 		t->did_set |= s->set;
 		t->did_remove |= s->remove;

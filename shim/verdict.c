@@ -410,3 +410,16 @@ verdict_error(const char *buf, size_t len, char *why, size_t size)
 	cJSON_Delete(doc);
 	return found;
 }
+
+bool
+verdict_success(const char *buf, size_t len)
+{
+	cJSON *doc;
+	bool success;
+
+	if ((doc = parse_object(buf, len)) == NULL)
+		return false;
+	success = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(doc, "success"));
+	cJSON_Delete(doc);
+	return success;
+}

@@ -94,4 +94,7 @@ void	verdict_free(struct verdict *v);
  */
 bool	verdict_error(const char *buf, size_t len, char *why, size_t size);
 
+/* Are the LEN bytes at BUF a controller's word that it has done something? */
+bool	verdict_success(const char *buf, size_t len);
+
 #endif

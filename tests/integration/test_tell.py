@@ -80,7 +80,9 @@ class Learning(Base):
 				("401 Unauthorized", "{}", 75, b"HTTP status 401, the password was refused"),
 				("500 Internal Server Error", '{"error":"no classifier"}', 75, b"no classifier"),
 				("404 Not Found", "{}", 75, b"HTTP status 404"), ("429 Too Many Requests", "{}", 75, b"HTTP status 429"),
-				("200 OK", '{"error":"inside"}', 75, b"inside")):
+				("200 OK", '{"error":"inside"}', 75, b"inside"),
+				("200 OK", "<html>welcome</html>", 75, b"not that of rspamd's controller"),
+				("200 OK", '{"success":false}', 75, b"not that of rspamd's controller")):
 			with self.subTest(status):
 				self.fake.answer(body, status=status)
 				self.refused(self.tell(**SPAM), code, why)

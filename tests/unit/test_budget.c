@@ -362,6 +362,6 @@ budget_suite(void)
 	tcase_add_test(tc, who_leaves_is_not_served);
 	tcase_add_test(tc, charged_without_asking);
 	tcase_add_test(tc, callbacks_may_do_as_they_like);
-	tcase_add_loop_test(tc, all_come_to_an_end, 0, 200);
+	tcase_add_loop_test(tc, all_come_to_an_end, 0, 40);
 	return s;
 }
