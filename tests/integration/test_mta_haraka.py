@@ -1,6 +1,6 @@
 """Haraka: the very files of mta-conf/haraka.  test_haraka shows more of what its plugins do."""
 
-from harness import SOURCE_TREE, Case, FakeRspamd, Shim, common_rspamd, free_port, message
+from harness import SOURCE_TREE, Case, FakeRspamd, Shim, Smtp, common_rspamd, free_port, message
 from harness.haraka import Haraka, headers
 from harness.milter import MilterRspamd
 
@@ -35,6 +35,16 @@ class ExampleShim(Shim):
 		self.write_config(text + f'listen "unix:{self.unix}" {{ }}\n')
 
 
+class LocalHaraka(Haraka):
+	"""Haraka with the user alice, whose mail stays here, too, once it is scanned."""
+
+	def __init__(self, folder, plugins, config):
+		users = {"auth_flat_file.ini": "[core]\nmethods=PLAIN\n[users]\nalice=secret\n"}
+		super().__init__(folder, ["auth/flat_file", *plugins, "test_stays"], {**config, **users})
+		(self.dir / "plugins" / "test_stays.js").write_text(
+			"exports.hook_data_post = (next, connection) => { connection.relaying = false; next() }\n")
+
+
 class Base(Case):
 	def send(self, **mail):
 		return self.haraka.send(message(**mail))
@@ -59,7 +69,7 @@ class Rspamd(Base):
 	@classmethod
 	def setUpClass(cls):
 		cls.rspamd = cls.shared(MilterRspamd)
-		cls.haraka = cls.shared(Haraka, ["rspamd"], rspamd_ini(cls.rspamd.normal))
+		cls.haraka = cls.shared(LocalHaraka, ["rspamd"], rspamd_ini(cls.rspamd.normal))
 
 	def test_every_action_that_delivers(self):
 		for score, action, subject in ((1.5, "no action", "a test"), (5, "greylist", "a test"), (7, "add header", "a test"),
@@ -89,6 +99,16 @@ class Rspamd(Base):
 		seen = self.rspamd.await_seen()[0]
 		self.assertEqual([seen[key] for key in ("ip", "from", "rcpt", "helo", "hostname")],
 		                 ["127.0.0.1", "sender@client.example", ["user@mx.example"], "client.example", "rdns.client.example"])
+
+
+	def test_user_who_has_logged_in(self):
+		"""His mail is scanned, for a signature; a reject is not carried out."""
+		self.rspamd.seen()
+		with Smtp(self.haraka.port) as connection:
+			connection.login()
+			reply = connection.send(message(X_Test_Score=15, X_Test_Milter=1))
+		self.assertEqual(self.rspamd.await_seen()[0]["user"], "alice")
+		self.assertEqual(headers(self.haraka.delivered(reply)[0])["X-Spam-Test"], "yes")
 
 
 class RspamdIsDown(Base):
@@ -136,7 +156,7 @@ class RspamdIsDown(Base):
 class Spamassassin(Base):
 	@classmethod
 	def setUpClass(cls):
-		cls.shim = cls.shared(ExampleShim, common_rspamd().url)
+		cls.shim = cls.shared(ExampleShim, Smtp, common_rspamd().url)
 		cls.haraka = cls.shared(Haraka, ["spamassassin"], spamassassin_ini(cls.shim.port))
 
 	def test_every_action_that_delivers(self):
