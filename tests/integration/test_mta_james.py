@@ -292,7 +292,8 @@ class Scanner(Case):
 		client = RspamdHttpClient(fake.port)
 		for name, reply in (("error", canned({"error": "no"}, "500 Internal Server Error")), ("no JSON", canned("<html>")),
 		                    ("error as 200", canned({"error": "no", "error_domain": "task"})), ("closed", b""),
-		                    ("cut", canned(verdict("reject", 20.0))[:-9]), ("an action of one's own", canned(verdict("discard", 20.0)))):
+		                    ("cut", canned(verdict("reject", 20.0))[:-9]),
+		                    ("an action of one's own", canned(verdict("discard", 20.0)))):
 			with self.subTest(name):
 				serve(fake, reply)
 				self.assertEqual(self.processors.deliver(client, Mail(message())), ("ignore", None, None))
@@ -446,11 +447,13 @@ class SpamAssassin(Taught):
 		self.assertEqual(self.told(mail)["ip"], "192.0.2.7")
 
 	def test_no_envelope(self):
-		"""What looks like Exim's lines was written by a sender."""
+		"""What looks like Exim's lines was written by a sender, and is not looked at."""
+		self.shim.settle()
 		mail = (b"From MAILER-DAEMON Mon Jun 01 10:00:00 2026\nX-Envelope-From: <forged@client.example>\n"
 		        b"X-Envelope-To: user@mx.example\n" + message())
 		seen = self.told(mail)
 		self.assertEqual((seen["from"], seen["rcpt"]), (None, []))
+		self.assertEqual(self.shim.await_requests()[-1]["envelope"], "off")
 
 	def told(self, mail):
 		self.rspamd.seen()
