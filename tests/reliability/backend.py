@@ -175,21 +175,24 @@ def whole(request):
 
 
 class CutRequest:
-	"""Closes after so many bytes of a request; the next time one more.
+	"""Closes after so many bytes of a request; the next time after step more.
 
-	done: how many positions were cut; step: from one to the next.
+	most: bytes after which it begins anew; done: how often it has closed.
 	"""
 
-	def __init__(self, reset, step=1):
-		self.reset, self.step, self.done = reset, step, 0
+	def __init__(self, reset, step=1, most=2000):
+		self.reset, self.step, self.most, self.done = reset, step, most, 0
+
+	def position(self, most):
+		self.done += 1
+		return (self.done - 1) * self.step % most
 
 	async def __call__(self, backend, reader, writer):
 		got = await reader.readexactly(4)
 		if got == b"GET ":
 			await backend.request(reader, got)
 			return await send(writer, PONG)
-		position = self.done * self.step
-		self.done += 1
+		position = self.position(self.most)
 		while len(got) < position and not whole(got):
 			more = await reader.read(position - len(got))
 			if not more:
@@ -199,16 +202,14 @@ class CutRequest:
 
 
 class CutReply(CutRequest):
-	"""Closes after so many bytes of its reply."""
+	"""Closes after so many bytes of its reply, of which at least one is missing."""
 
 	async def __call__(self, backend, reader, writer):
 		request = await backend.request(reader)
 		if request is None:
 			return await send(writer, PONG)
 		reply = backend.reply(request[1])
-		position = self.done * self.step
-		self.done += 1
-		await send(writer, reply[:position])
+		await send(writer, reply[:self.position(len(reply))])
 		# what was sent is to arrive before the reset
 		if self.reset:
 			await asyncio.sleep(0.002)

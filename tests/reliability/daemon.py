@@ -97,9 +97,9 @@ class Daemon(Shim):
 		page = _listens_at(self.page_port)
 		return [pid for pid in self.workers() if page not in _sockets(pid)]
 
-	def descriptors(self):
-		"""The most that a worker has open."""
-		return max(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.mail_workers())
+	def descriptors(self, *pids):
+		"""The most that a worker (of these) has open."""
+		return max(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids or self.mail_workers())
 
 	def memory(self, name="VmRSS"):
 		"""KiB of the worker that has most."""

@@ -72,8 +72,10 @@ class Mail:
 		if not found or (found[1] is None) == (self.kind == "PROCESS"):
 			return WRONG, f"not a reply: {reply[:200]!r}"
 		rest = reply[found.end():]
-		if found[1] is not None and int(found[1]) != len(rest):
-			return WRONG, f"{len(rest)} bytes of {int(found[1])}"
+		if found[1] is not None and int(found[1]) > len(rest):
+			return NONE, f"cut after {len(rest)} of {int(found[1])} bytes, as its client can see"
+		if found[1] is not None and int(found[1]) < len(rest):
+			return WRONG, f"{len(rest)} bytes, announced were {int(found[1])}"
 		marked = {"CHECK": lambda: None, "REPORT": lambda: self._report(rest),
 		          "PROCESS": lambda: self._processed(rest)}[self.kind]()
 		if marked is not None and marked not in (VERDICT, UNSCANNED):

@@ -95,7 +95,7 @@ async def worker_killed(t):
 	t.may_be_lost = True
 	daemon = await t.daemon([await t.backend() for _ in range(2)], workers=2)
 	load = await t.steady(daemon, clients=24, pause=0.001)
-	rounds, under_way = t.size(20, 4), 0
+	rounds, under_way = t.size(20, 2), 0
 	for _ in range(rounds):
 		await until(lambda: len(daemon.mail_workers()) == 2 and load.under_way() >= 4, "two workers with mail")
 		victim = min(daemon.mail_workers())
@@ -124,7 +124,9 @@ async def worker_stopped(t):
 	load = await t.steady(daemon)
 	behind.fault = slow(0.2)		# so that each worker has some
 	await t.more(load, 20)
-	victim = min(daemon.mail_workers())
+	busy = await until(lambda: [pid for pid in daemon.mail_workers() if daemon.descriptors(pid) > t.before[daemon][0]],
+	                   "a worker with mail")
+	victim = max(busy, key=daemon.descriptors)
 	os.kill(victim, signal.SIGSTOP)
 	await until(lambda: victim not in daemon.workers(), "it is replaced")
 	await t.more(load, 100, VERDICT)

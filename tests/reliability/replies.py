@@ -38,7 +38,7 @@ async def both(t, fault, failures, rounds=None, config="", form="length", sizes=
 		broken.form = form
 		beside = [(broken.url, "priority = 0"), (good.url, "priority = 1")]
 		daemon = await t.daemon([broken] if alone else beside, f"{ASKED_FIRST}\n{config}")
-		loads.append(await t.steady(daemon, warm=20, clients=8, sizes=sizes, pause=0.001))
+		loads.append(await t.steady(daemon, warm=20, clients=t.size(40, 16), sizes=sizes, pause=0.001))
 		broken.connections = 0
 		broken.fault = fault()
 		loads[-1].broken = broken
@@ -57,7 +57,7 @@ async def cut(t, kind, most, **more):
 	"""Every position of the exchange, with a FIN and with a RST."""
 	for reset in (False, True):
 		step = t.size(1, 29)
-		await both(t, lambda r=reset: kind(r, step), {"unreachable", "unreadable-reply"},
+		await both(t, lambda r=reset: kind(r, step, most), {"unreachable", "unreadable-reply"},
 		           lambda broken: broken.fault.done * broken.fault.step > most, **more)
 	t.note(f"cut at {2 * (most // step)} positions, twice")
 

@@ -39,7 +39,7 @@ async def worker_killed(t):
 	rspamds = [await t.rspamd() for _ in range(2)]
 	daemon = await t.daemon(rspamds, workers=2)
 	load = await t.steady(daemon, sizes=REAL)
-	for number in range(t.size(10, 3)):
+	for number in range(t.size(10, 1)):
 		victims = await until(lambda n=number: normal_workers(rspamds[n % 2]), "a scanning worker")
 		for pid in victims:
 			os.kill(pid, signal.SIGKILL)

@@ -15,8 +15,7 @@ from load import ANSWERED, Load
 from mail import ERROR, LEFT, NONE, REFUSED, UNSCANNED, VERDICT, WRONG
 
 SCENARIOS = {}
-# After a load the allocator keeps at most so much that is free (M_TRIM_THRESHOLD), and some pieces between.
-MEMORY_KEPT = 40 << 10		# KiB
+MEMORY_KEPT = 24 << 10		# KiB that the allocator may keep of what the load took
 
 
 def scenario(function):
@@ -54,7 +53,7 @@ class Trial:
 	may_be_lost: a worker dies, or has no memory: requests may end without a
 	reply, and then are neither answered nor, mostly, in the log.
 	may_be_refused: the daemon is away for a while.  log_is_kept: the log
-	can be read.
+	can be read.  memory_kept: KiB that a worker may have more after the fault.
 	"""
 
 	def __init__(self, name, full):
@@ -62,6 +61,7 @@ class Trial:
 		self.failures = set()
 		self.may_be_lost = self.may_be_refused = False
 		self.log_is_kept = True
+		self.memory_kept = MEMORY_KEPT
 		self.loads, self.daemons, self.backends, self.rspamds, self.parties = [], [], [], [], []
 		self.before = {}
 		self.notes = []
@@ -149,7 +149,8 @@ class Trial:
 		for backend in self.backends:
 			check(not backend.damaged, f"rspamd was given another message: {backend.damaged[:1]}")
 		self._scanned()
-		return "; ".join(filter(None, [self._sums(), *found, *self.notes]))
+		worst = max(filter(None, found), default=())[1:]		# of several daemons
+		return "; ".join(filter(None, [self._sums(), *worst, *self.notes]))
 
 	async def _settled(self, daemon):
 		"""Everything is back; the page agrees with the log."""
@@ -158,15 +159,13 @@ class Trial:
 			logged = collections.Counter(line["outcome"] for line in daemon.lines())
 			check({k: v for k, v in counted.items() if v} == dict(logged), f"/metrics {counted}, log {dict(logged)}")
 		if daemon not in self.before:
-			return ""
+			return None
 		fds, memory = self.before[daemon]
 		await until(lambda: daemon.descriptors() <= fds, f"no more than the {fds} descriptors of before")
-		text = f"descriptors {fds}, then {daemon.descriptors()}"
-		if daemon.sanitized():
-			return text
 		after = daemon.memory()
-		check(after <= memory + MEMORY_KEPT, f"memory: {memory} KiB before, {after} KiB after")
-		return text + f"; memory {memory / 1024:.1f} MiB, then {after / 1024:.1f}"
+		check(daemon.sanitized() or after <= memory + self.memory_kept, f"memory: {memory} KiB before, {after} KiB after")
+		return after - memory, f"descriptors {fds}, then {daemon.descriptors()}", \
+			"" if daemon.sanitized() else f"memory {memory / 1024:.1f} MiB, then {after / 1024:.1f}"
 
 	def _lines(self):
 		"""{queue id: lines} of all daemons; what each said at its end agrees."""
@@ -193,7 +192,7 @@ class Trial:
 			elif record.fate not in (VERDICT, LEFT):
 				raise Failure(f"{record.queue_id}: {record.fate}: {record.why}")
 		if self.untold:
-			self.note(f"{self.untold} answered by a worker that died before it logged that")
+			self.note(f"{self.untold} answered without a line in the log: the worker died before that, or had no memory for it")
 		if lines is not None:
 			errors = sum(line["outcome"] == "error" for line in lines.get(None, []))
 			check(errors >= self.unnamed, f"{self.unnamed} errors without a queue id, {errors} of them in the log")
@@ -246,7 +245,7 @@ class Trial:
 		counts = collections.Counter(record.fate for record in records)
 		causes = collections.Counter(record.failure for record in records if record.failure)
 		text = f"{len(records)} requests: {counts.pop(VERDICT, 0)} verdicts"
-		for fate, word in ((ERROR, "deferred"), (UNSCANNED, "passed unscanned"), (NONE, "closed without a byte"),
+		for fate, word in ((ERROR, "deferred"), (UNSCANNED, "passed unscanned"), (NONE, "closed without a whole reply"),
 		                   (REFUSED, "refused"), (LEFT, "left")):
 			if counts.get(fate):
 				text += f", {counts.pop(fate)} {word}"
@@ -254,7 +253,8 @@ class Trial:
 			text += " (" + ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items())) + ")"
 		return text + ", 0 wrong"
 
-	async def end(self):
+	async def end(self, well):
+		"""Ends all parties; without a word where it did not go well anyway."""
 		for load in self.loads:
 			load.stopping = True
 			for task in load.tasks:
@@ -265,10 +265,12 @@ class Trial:
 		errors = []
 		for party in reversed(self.parties):
 			try:
+				if not well and party.process:
+					party.kill()
 				await asyncio.to_thread(party.stop)
 			except AssertionError as why:
 				errors.append(why)
 			if not os.environ.get("KEEP"):
 				process.remove(party.dir)
-		if errors:
+		if errors and well:
 			raise Failure(str(errors[0]))
