@@ -218,6 +218,16 @@ class Milter:
 		self.assertEqual(values(head, "Subject"), ["Minutes of the meeting"])
 
 
+	def test_head_above_64_kib(self):
+		"""What Exim does not show is removed, or all stays: never is only the wrong one gone."""
+		fields = b"".join(b"X-A: %04d %s\n" % (i, b"x" * 20) for i in range(4000))
+		head = self.operate("Del: X-A[1]", mail=fields + MAIL)
+		kept = [int(value.split()[0]) for value in values(head, "X-A")]
+		self.assertEqual(kept, list(range(4000)) if self.old() else list(range(1, len(kept) + 1)))
+		self.assertGreater(len(kept), 1500)
+		self.assertEqual(values(head, "Subject"), ["Minutes of the meeting"])
+
+
 class MilterPlain(Milter, Full):
 	pass
 
