@@ -125,6 +125,7 @@ class OpenSmtpdFailures(Smtpd):
 		"""The sender is to try again: it was no verdict, or none that can be read."""
 		cases = [("closed", lambda: self.fake.raw(b"")), ("reset", lambda: self.fake.raw(b"", abort=True)),
 		         ("no JSON", lambda: self.fake.answer(b"<html>", status="502 Bad Gateway")),
+		         ("positions", lambda: self.fake.answer(verdict(milter={"remove_headers": {"X-Old": [1, 2]}}))),
 		         ("cut", lambda: self.fake.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"action\": \"rej"))]
 		for name, behave in cases:
 			with self.subTest(name):
@@ -161,3 +162,15 @@ class OpenSmtpdDown(Smtpd):
 		self.start(f"http://127.0.0.1:{free_port()}")
 		self.assert_refused(self.smtpd.send(message()), 421, "server internal error")
 		self.assertIn("rspamd: failed to receive a response from daemon", self.smtpd.log())
+
+	def test_words_of_two_lines(self):
+		"""The README's warning: what rspamd's text does that is not one line."""
+		fake = FakeRspamd()
+		self.addCleanup(fake.stop)
+		fake.answer(verdict("reject", 20.0, messages={"smtp_message": "one\ntwo"}))
+		port = free_port()
+		smtpd = self.own(OpenSmtpd, config(fake.url, port), port)
+		with smtpd.connect() as connection, self.assertRaises((AssertionError, OSError)):
+			connection.send(message())
+		smtpd.wait()
+		self.assertIn("Invalid filter message type: two", smtpd.log())
