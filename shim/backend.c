@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <event2/dns.h>
 #include <event2/event.h>
@@ -15,6 +14,7 @@
 #include "backend.h"
 #include "idle.h"
 #include "log.h"
+#include "timer.h"
 #include "tls.h"
 
 #define ADDRESSES_MAX	8
@@ -29,10 +29,10 @@ struct backend {
 	char		*name;
 	struct sockaddr_storage addr[ADDRESSES_MAX];
 	socklen_t	 addrlen[ADDRESSES_MAX];
-	time_t		 avoid[ADDRESSES_MAX];	/* until then */
+	double		 avoid[ADDRESSES_MAX];	/* until then */
 	size_t		 naddr;
 	bool		 fixed;		/* no name: never looked up */
-	time_t		 expires;	/* CLOCK_MONOTONIC */
+	double		 expires;	/* as of timer_now() */
 	size_t		 turn;		/* of the addresses */
 	struct idle	*idle;
 };
@@ -53,15 +53,6 @@ struct backend_lookup {
 	bool		 done;
 	char		 error[128];
 };
-
-static time_t
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
-}
 
 static void
 add_address(struct backend *b, const struct sockaddr *sa, socklen_t len)
@@ -227,11 +218,11 @@ size_t
 backend_first(struct backend *b)
 {
 	size_t i, k;
-	time_t t;
+	double t;
 
 	if (b->naddr < 2)
 		return 0;
-	t = now();
+	t = timer_now();
 	b->turn++;
 	for (k = 0; k < b->naddr; k++) {
 		i = (b->turn + k) % b->naddr;
@@ -244,7 +235,7 @@ backend_first(struct backend *b)
 void
 backend_failed(struct backend *b, size_t i)
 {
-	time_t t = now();
+	double t = timer_now();
 	size_t k;
 
 	if (i >= b->naddr)
@@ -296,7 +287,7 @@ on_resolved(int error, struct evutil_addrinfo *list, void *arg)
 		b->naddr = 0;
 		for (a = list; a != NULL; a = a->ai_next)
 			add_address(b, a->ai_addr, (socklen_t)a->ai_addrlen);
-		b->expires = now() + NAME_LIFETIME;
+		b->expires = timer_now() + NAME_LIFETIME;
 	}
 	if (list != NULL)
 		evutil_freeaddrinfo(list);
@@ -320,7 +311,7 @@ backend_resolve(struct backend *b, backend_cb *cb, void *arg,
 	int rc;
 
 	*lk = NULL;
-	if (b->fixed || (b->naddr > 0 && now() < b->expires))
+	if (b->fixed || (b->naddr > 0 && timer_now() < b->expires))
 		return 1;
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		return -1;

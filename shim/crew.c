@@ -7,11 +7,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "crew.h"
 #include "log.h"
+#include "timer.h"
 #include "worker.h"
 
 /* Seconds.  A worker that lived shorter is replaced only after that. */
@@ -42,15 +42,6 @@ struct crew {
 	struct member	 list[CREW_MOST];
 };
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 struct crew *
 crew_new(struct metrics *m)
 {
@@ -58,7 +49,7 @@ crew_new(struct metrics *m)
 
 	if (c != NULL) {
 		c->metrics = m;
-		c->looked = now();
+		c->looked = timer_now();
 	}
 	return c;
 }
@@ -108,7 +99,7 @@ start(struct crew *c, const struct conf *conf, struct listeners *ls,
 		m->pid = 0;
 		return false;
 	}
-	m->started = now();
+	m->started = timer_now();
 	metrics_worker(c->metrics, i, METRICS_SERVING);
 	metrics_daemon(c->metrics)->workers_started++;
 	return false;
@@ -120,13 +111,13 @@ crew_fill(struct crew *c, const struct conf *conf, struct listeners *ls,
 {
 	bool failed = false;
 
-	if (now() < c->not_before)
+	if (timer_now() < c->not_before)
 		return false;
 	while (!failed && crew_size(c, false) < conf->workers)
 		if (start(c, conf, ls, exit_code, &failed))
 			return true;
 	if (failed)
-		c->not_before = now() + SHORT_LIFE;
+		c->not_before = timer_now() + SHORT_LIFE;
 	return false;
 }
 
@@ -204,7 +195,7 @@ static void
 put_down(struct member *m)
 {
 	if (m->aborted != 0) {
-		if (now() - m->aborted > ABORT_GRACE)
+		if (timer_now() - m->aborted > ABORT_GRACE)
 			(void)kill(m->pid, SIGKILL);
 		return;
 	}
@@ -213,7 +204,7 @@ put_down(struct member *m)
 	    m->still);
 	m->old = true;
 	m->told = true;
-	m->aborted = now();
+	m->aborted = timer_now();
 	(void)kill(m->pid, SIGABRT);
 	/* one that was stopped does not die before */
 	(void)kill(m->pid, SIGCONT);
@@ -222,7 +213,7 @@ put_down(struct member *m)
 void
 crew_look(struct crew *c, double limit)
 {
-	double t = now(), passed = t - c->looked;
+	double t = timer_now(), passed = t - c->looked;
 	struct member *m;
 	uint64_t beats;
 	size_t i;
@@ -275,8 +266,8 @@ crew_ended(struct crew *c, pid_t pid, int status)
 			return;
 		metrics_daemon(c->metrics)->workers_died++;
 		/* one that cannot run is not tried at once */
-		if (now() - m->started < SHORT_LIFE && !m->told)
-			c->not_before = now() + SHORT_LIFE;
+		if (timer_now() - m->started < SHORT_LIFE && !m->told)
+			c->not_before = timer_now() + SHORT_LIFE;
 		return;
 	}
 }

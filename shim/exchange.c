@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -51,7 +50,7 @@ struct exchange {
 	bool		 begun, connected;
 	bool		 reused;	/* a connection that was kept open */
 	struct event	*again;		/* a local rspamd whose queue is full */
-	struct timespec	 since;
+	double		 since;
 	double		 spent[NPHASES];
 	enum failure	 failure;
 	char		 reason[200];
@@ -91,12 +90,10 @@ phase_key(enum phase p)
 static void
 account(struct exchange *x)
 {
-	struct timespec t;
+	double t = timer_now();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	if (x->phase != PHASE_OVER)
-		x->spent[x->phase] += (double)(t.tv_sec - x->since.tv_sec) +
-		    (double)(t.tv_nsec - x->since.tv_nsec) / 1e9;
+		x->spent[x->phase] += t - x->since;
 	x->since = t;
 }
 
@@ -470,7 +467,7 @@ exchange_new(struct event_base *base, struct backend *b,
 	x->cb = cb;
 	x->arg = arg;
 	x->phase = PHASE_CONNECT;
-	(void)clock_gettime(CLOCK_MONOTONIC, &x->since);
+	x->since = timer_now();
 	x->head = evbuffer_new();
 	x->response = http_response_new(EXCHANGE_REPLY_MAX);
 	x->timer = event_new(base, -1, EV_TIMEOUT, on_timer, x);

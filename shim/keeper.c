@@ -6,31 +6,22 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "keeper.h"
 #include "log.h"
 #include "status.h"
+#include "timer.h"
 
 /* Seconds until one that died is replaced. */
 #define PATIENCE	2
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 bool
 keeper_fill(struct keeper *k, const struct conf *conf, struct listeners *ls,
     struct metrics *m, int *exit_code)
 {
 	if (k->pid != 0 || listeners_status_count(ls) == 0 ||
-	    now() < k->not_before)
+	    timer_now() < k->not_before)
 		return false;
 	if ((k->pid = fork()) == 0) {
 		*exit_code = status_run(conf, ls, m);
@@ -40,7 +31,7 @@ keeper_fill(struct keeper *k, const struct conf *conf, struct listeners *ls,
 		log_msg(LOG_ERR, "cannot start the page of status: %s",
 		    strerror(errno));
 		k->pid = 0;
-		k->not_before = now() + PATIENCE;
+		k->not_before = timer_now() + PATIENCE;
 	}
 	return false;
 }
@@ -60,7 +51,7 @@ keeper_ended(struct keeper *k, pid_t pid, int status)
 	if (pid != k->pid)
 		return false;
 	k->pid = 0;
-	k->not_before = now() + PATIENCE;
+	k->not_before = timer_now() + PATIENCE;
 	if (WIFSIGNALED(status))
 		log_msg(LOG_ERR, "the page of status died of signal %d (%s); "
 		    "mail is not touched by it", WTERMSIG(status),

@@ -4,28 +4,20 @@
 #include "ledger.h"
 #include "log.h"
 #include "text.h"
-
-static bool
-is_set(const struct timespec *t)
-{
-	return t->tv_sec != 0 || t->tv_nsec != 0;
-}
+#include "timer.h"
 
 /* Seconds from the start to the moment M; 0 if that has not come. */
 static double
 until(const struct ledger *l, enum ledger_moment m)
 {
-	const struct timespec *from = &l->at[LEDGER_START], *to = &l->at[m];
-
-	return !is_set(to) ? 0.0 : (double)(to->tv_sec - from->tv_sec) +
-	    (double)(to->tv_nsec - from->tv_nsec) / 1e9;
+	return l->at[m] > 0.0 ? l->at[m] - l->at[LEDGER_START] : 0.0;
 }
 
 void
 ledger_note(struct ledger *l, enum ledger_moment m)
 {
-	if (!is_set(&l->at[m]))
-		(void)clock_gettime(CLOCK_MONOTONIC, &l->at[m]);
+	if (l->at[m] <= 0.0)
+		l->at[m] = timer_now();
 }
 
 void
@@ -52,7 +44,7 @@ ledger_write(struct ledger *l, struct counters *c, enum account_ending ending,
 	bool well;
 
 	ledger_note(l, LEDGER_REPLIED);
-	a->outcome = is_set(&l->at[LEDGER_OUTCOME]) ? o : NULL;
+	a->outcome = l->at[LEDGER_OUTCOME] > 0.0 ? o : NULL;
 	a->ending = ending;
 	a->times.read = until(l, LEDGER_MESSAGE);
 	a->times.total = until(l, LEDGER_REPLIED);

@@ -6,9 +6,6 @@
 #ifndef LEDGER_H_
 #define LEDGER_H_
 
-#include <stdbool.h>
-#include <time.h>
-
 #include "account.h"
 #include "counters.h"
 #include "scan.h"
@@ -24,7 +21,7 @@ enum ledger_moment {
 
 /* All zero at first; nothing to free.  The owner fills in the account. */
 struct ledger {
-	struct timespec	 at[LEDGER_MOMENTS];
+	double		 at[LEDGER_MOMENTS];	/* as of timer_now() */
 	struct account	 account;
 };
 

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "repeat.h"
+#include "timer.h"
 
 /* With its prefix a line is a page at most: a pipe takes it whole. */
 #define LINE_SIZE	4000
@@ -141,15 +141,6 @@ log_msg(int priority, const char *fmt, ...)
 	put(priority, line);
 }
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void
 put_due(double t, bool all)
 {
@@ -163,7 +154,7 @@ put_due(double t, bool all)
 void
 log_limited(int priority, const char *about, const char *fmt, ...)
 {
-	double t = now();
+	double t = timer_now();
 	char line[LINE_SIZE];
 	va_list ap;
 
@@ -180,7 +171,7 @@ log_limited(int priority, const char *about, const char *fmt, ...)
 void
 log_tick(void)
 {
-	put_due(now(), false);
+	put_due(timer_now(), false);
 }
 
 void

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <event2/event.h>
 
@@ -44,15 +43,6 @@ struct pool {
 	struct event	*wake;
 };
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Shows those who watch how M is. */
 static void
 publish(struct member *m)
@@ -66,7 +56,7 @@ publish(struct member *m)
 	m->counters->now.active = m->active;
 	m->counters->now.circuit = circuits[m->breaker.state];
 	m->counters->now.weight = (uint64_t)(m->conf->weight * 1000.0 *
-	    breaker_share(&m->breaker, &m->pool->rules, now()));
+	    breaker_share(&m->breaker, &m->pool->rules, timer_now()));
 }
 
 static void
@@ -110,7 +100,7 @@ wake_up(struct pool *p)
 static void
 went_well(struct member *m, bool ping)
 {
-	double t = now();
+	double t = timer_now();
 
 	m->heard = t;
 	if (ping ? breaker_probed(&m->breaker, &m->pool->rules, true, t) :
@@ -129,8 +119,8 @@ went_ill(struct member *m, bool ping, bool sure, const char *why)
 	const struct breaker_rules *rules = &m->pool->rules;
 
 	(void)snprintf(m->fault, sizeof(m->fault), "%s", why);
-	if (ping ? breaker_probed(&m->breaker, rules, false, now()) :
-	    breaker_failure(&m->breaker, rules, sure, now()))
+	if (ping ? breaker_probed(&m->breaker, rules, false, timer_now()) :
+	    breaker_failure(&m->breaker, rules, sure, timer_now()))
 		say_down(m);
 	if (ping || m->breaker.state == BREAKER_OPEN)
 		arm(m);
@@ -172,7 +162,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* one that serves mail has shown that it is there */
 	if (m->ping != NULL || (m->breaker.state != BREAKER_OPEN &&
-	    now() - m->heard < m->pool->conf->health_interval)) {
+	    timer_now() - m->heard < m->pool->conf->health_interval)) {
 		arm(m);
 		return;
 	}
@@ -212,7 +202,7 @@ static struct member *
 choose(struct pool *p, const bool *tried, enum pool_lack *lack)
 {
 	struct member *m, *best = NULL;
-	double t = p->n > 1 ? now() : 0.0;
+	double t = p->n > 1 ? timer_now() : 0.0;
 	size_t i, k;
 
 	*lack = POOL_DOWN;

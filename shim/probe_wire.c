@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -17,6 +16,7 @@
 
 #include "exchange.h"
 #include "probe_wire.h"
+#include "timer.h"
 #include "tls.h"
 
 /* A connection while it lasts. */
@@ -26,19 +26,10 @@ struct wire {
 	int	 fd;
 	SSL	*ssl;
 	int	 send_flags;
-	double	 until;		/* when the phase is over, as of now() */
+	double	 until;		/* when the phase is over, as of timer_now() */
 	const char *key;	/* which deadline that is */
 	double	 limit;
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void
 enter(struct wire *w, const char *key, double limit)
@@ -49,7 +40,7 @@ enter(struct wire *w, const char *key, double limit)
 	}
 	w->key = key;
 	w->limit = limit;
-	w->until = now() + limit;
+	w->until = timer_now() + limit;
 }
 
 static bool
@@ -88,7 +79,7 @@ wait_for(struct wire *w, short events)
 	int rc;
 
 	do {
-		left = w->until - now();
+		left = w->until - timer_now();
 		rc = left <= 0 ? 0 : poll(&p, 1, (int)(left * 1000) + 1);
 	} while (rc == -1 && errno == EINTR);
 	if (rc > 0)
@@ -319,7 +310,7 @@ probe_wire_ask(const struct probe_wire_peer *peer,
     const struct probe_wire_question *q, struct probe_wire_answer *a)
 {
 	struct wire w = { .peer = peer, .a = a, .fd = -1 };
-	double start = now();
+	double start = timer_now();
 	bool connected;
 
 	memset(a, 0, sizeof(*a));
@@ -332,11 +323,11 @@ probe_wire_ask(const struct probe_wire_peer *peer,
 		(void)fail_errno(&w, PROBE_WIRE_CONNECT);
 	else {
 		connected = peer->tls == NULL || shake_hands(&w);
-		a->connect = now() - start;
+		a->connect = timer_now() - start;
 		if (connected && send_question(&w, q))
 			(void)receive_answer(&w, q->end);
 	}
-	a->total = now() - start;
+	a->total = timer_now() - start;
 	if (w.ssl != NULL)
 		(void)SSL_shutdown(w.ssl);
 	SSL_free(w.ssl);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -43,7 +42,7 @@ struct scan {
 	struct event	*patience;	/* the deadline of waiting */
 	bool		 waits;
 	double		 queued;	/* seconds, before */
-	struct timespec	 since;		/* and from then on, if it waits */
+	double		 since;		/* and from then on, if it waits */
 	char		 waited[80];	/* why it does not wait, for people */
 	enum failure	 last_failure;	/* of the rspamd asked last */
 	char		 last_reason[200];
@@ -222,13 +221,7 @@ send_to(struct scan *s, int i)
 double
 scan_queued(const struct scan *s)
 {
-	struct timespec t;
-
-	if (!s->waits)
-		return s->queued;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return s->queued + (double)(t.tv_sec - s->since.tv_sec) +
-	    (double)(t.tv_nsec - s->since.tv_nsec) / 1e9;
+	return s->queued + (s->waits ? timer_now() - s->since : 0.0);
 }
 
 /* There is none for this message, and it does not wait (any longer). */
@@ -255,7 +248,7 @@ static void
 begin_waiting(struct scan *s, double t)
 {
 	s->waits = true;
-	(void)clock_gettime(CLOCK_MONOTONIC, &s->since);
+	s->since = timer_now();
 	timer_arm(s->patience, t);
 }
 

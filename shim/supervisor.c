@@ -22,6 +22,7 @@
 #include "privilege.h"
 #include "supervisor.h"
 #include "systemd.h"
+#include "timer.h"
 
 /* Descriptors that are not clients' and not rspamd's. */
 #define SPARE_DESCRIPTORS	300
@@ -52,15 +53,6 @@ struct supervisor {
 	char		 status[512];	/* what it was told */
 	char		*pid_file;	/* the one that was written, or NULL */
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void
 say(const char *line)
@@ -130,7 +122,7 @@ tell_status(struct supervisor *sv)
 	int workers = crew_size(sv->crew, false);
 	size_t i, n;
 
-	sv->next_status = now() + STATUS_EVERY;
+	sv->next_status = timer_now() + STATUS_EVERY;
 	if ((m = malloc(sizeof(*m))) == NULL)
 		return;
 	metrics_snapshot(sv->metrics, m);
@@ -182,7 +174,7 @@ reload(struct supervisor *sv)
 	struct conf *conf;
 	int code;
 
-	systemd_notify("RELOADING=1\nMONOTONIC_USEC=%.0f", now() * 1e6);
+	systemd_notify("RELOADING=1\nMONOTONIC_USEC=%.0f", timer_now() * 1e6);
 	if ((conf = conf_load(sv->args, say)) == NULL ||
 	    privilege_check(conf) != EX_OK ||
 	    (ls = listeners_open(conf, sv->ls, &code)) == NULL) {
@@ -210,7 +202,7 @@ stop(struct supervisor *sv)
 		return;
 	sv->stopping = true;
 	sv->turning = NULL;
-	sv->killing = now() + patience;
+	sv->killing = timer_now() + patience;
 	metrics_daemon(sv->metrics)->stopping = 1;
 	log_msg(LOG_NOTICE, "stopping: finishing what is running");
 	/* whatever the unit's TimeoutStopSec is */
@@ -226,11 +218,11 @@ stop(struct supervisor *sv)
 static void
 feed_watchdog(struct supervisor *sv)
 {
-	if (systemd_watchdog() <= 0 || now() < sv->next_watchdog ||
+	if (systemd_watchdog() <= 0 || timer_now() < sv->next_watchdog ||
 	    !crew_lives(sv->crew))
 		return;
 	systemd_notify("WATCHDOG=1");
-	sv->next_watchdog = now() + systemd_watchdog() / 2;
+	sv->next_watchdog = timer_now() + systemd_watchdog() / 2;
 }
 
 /* What is to be done from time to time.  Returns whether this process is a
@@ -239,7 +231,7 @@ static bool
 look_around(struct supervisor *sv)
 {
 	crew_look(sv->crew, sv->conf->timeout.worker);
-	if (sv->stopping && now() > sv->killing)
+	if (sv->stopping && timer_now() > sv->killing)
 		crew_kill(sv->crew);
 	if (!sv->stopping)
 		sv->is_worker = crew_fill(sv->crew, sv->conf, sv->ls,
@@ -249,7 +241,7 @@ look_around(struct supervisor *sv)
 		return true;
 	if (sv->turning != NULL && crew_serves(sv->crew, sv->conf->workers))
 		begun(sv);
-	if (!sv->stopping && sv->turning == NULL && now() >= sv->next_status)
+	if (!sv->stopping && sv->turning == NULL && timer_now() >= sv->next_status)
 		tell_status(sv);
 	feed_watchdog(sv);
 	return false;

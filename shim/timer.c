@@ -3,6 +3,8 @@
 
 #include <sys/time.h>
 
+#include <time.h>
+
 #include <event2/event.h>
 
 #include "timer.h"
@@ -15,4 +17,13 @@ timer_arm(struct event *ev, double seconds)
 	tv.tv_sec = (time_t)seconds;
 	tv.tv_usec = (suseconds_t)((seconds - (double)tv.tv_sec) * 1e6);
 	(void)event_add(ev, &tv);
+}
+
+double
+timer_now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * timer: deadlines in seconds.
+ * timer: deadlines and moments in seconds.
  */
 #ifndef TIMER_H_
 #define TIMER_H_
@@ -9,5 +9,8 @@ struct event;
 
 /* EV, a timer, is to fire in SECONDS; an earlier setting is forgotten. */
 void	timer_arm(struct event *ev, double seconds);
+
+/* Now, by a clock that only goes forward; for differences. */
+double	timer_now(void);
 
 #endif
