@@ -77,8 +77,9 @@ class Rspamd(Base):
 			with self.subTest(action):
 				mail = self.receive(X_Test_Score=score, **{**FORGED, "X_Spam_Action": None})
 				spam = "Yes" if score > 6 else "No"
-				self.assertEqual((self.marks(mail), mail["Subject"]), ({"X-Rspamd-Action": action, "X-Spam-Level": "*" * int(score),
-				                 "X-Spam-Status": f"{spam}, score={score:.2f}"}, subject))
+				expected = {"X-Rspamd-Action": action, "X-Spam-Level": "*" * int(score),
+				            "X-Spam-Status": f"{spam}, score={score:.2f}"}
+				self.assertEqual((self.marks(mail), mail["Subject"]), (expected, subject))
 
 	def test_reject_and_soft_reject(self):
 		for mail, reply in (({"X_Test_Score": 15}, "550 Rejected as spam"),
@@ -156,16 +157,18 @@ class RspamdIsDown(Base):
 class Spamassassin(Base):
 	@classmethod
 	def setUpClass(cls):
-		cls.shim = cls.shared(ExampleShim, Smtp, common_rspamd().url)
+		cls.shim = cls.shared(ExampleShim, common_rspamd().url)
 		cls.haraka = cls.shared(Haraka, ["spamassassin"], spamassassin_ini(cls.shim.port))
 
 	def test_every_action_that_delivers(self):
 		for score, action, subject in ((1.5, "no action", "a test"), (5, "greylist", "a test"), (7, "add header", "a test"),
 		                               (9, "rewrite subject", "[SPAM] a test")):
 			with self.subTest(action):
-				mail = self.receive(X_Test_Score=score, X_Test_Subject="of rspamd's", **{**FORGED, "X_Rspamd_Action": None})
+				mail = self.receive(X_Test_Score=score, X_Test_Subject="of rspamd's",
+				                    **{**FORGED, "X_Rspamd_Action": None})
 				marks = self.marks(mail)
-				self.assertEqual((marks["X-Spam-Action"], marks["X-Spam-Level"], mail["Subject"]), (action, "*" * int(score), subject))
+				self.assertEqual((marks["X-Spam-Action"], marks["X-Spam-Level"], mail["Subject"]),
+				                 (action, "*" * int(score), subject))
 				self.assertEqual(marks.get("X-Spam-Flag"), "YES" if score > 6 else None)
 				self.assertIn(f"{'Yes' if score > 6 else 'No'}, score={score:.1f} ", marks["X-Spam-Status"])
 

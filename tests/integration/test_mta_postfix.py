@@ -173,7 +173,8 @@ class Milter(Base):
 	def test_spam_from_the_command_sendmail(self):
 		"""It comes back to its sender."""
 		self.submit(X_Test_Score=15, X_Test_Id="bounced")
-		self.in_mailbox("X-Test-Id: bounced\n", "\nX-Original-To: alice@test.example\n", "Status: 5.7.1\n", "Rejected as spam")
+		self.in_mailbox("X-Test-Id: bounced\n", "\nX-Original-To: alice@test.example\n", "Status: 5.7.1\n",
+		                "Rejected as spam")
 
 
 class RspamdIsDown(Base):

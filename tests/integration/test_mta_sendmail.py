@@ -63,11 +63,13 @@ class Milter(Base):
 				self.assertEqual(repr(self.send(**mail)), reply)
 
 	def test_forged_marks(self):
-		forged = {"X_Spam": "forged", "X_Spam_Status": "No, score=-99", "X_Spam_Level": "forged", "X_Rspamd_Action": "forged"}
+		forged = {"X_Spam": "forged", "X_Spam_Status": "No, score=-99", "X_Spam_Level": "forged",
+		          "X_Rspamd_Action": "forged"}
 		for score, action, flag in ((1, "no action", None), (7, "add header", "Yes")):
 			with self.subTest(action):
 				marks = self.marks(self.receive(X_Test_Score=score, **forged))
-				self.assertEqual((marks.get("X-Spam"), marks["X-Rspamd-Action"], marks["X-Spam-Level"]), (flag, action, "*" * score))
+				self.assertEqual((marks.get("X-Spam"), marks["X-Rspamd-Action"], marks["X-Spam-Level"]),
+				                 (flag, action, "*" * score))
 				self.assertIn(f"score={score}.00", marks["X-Spam-Status"])
 
 	def test_header_lines_of_rspamds_modules(self):
@@ -84,8 +86,8 @@ class Milter(Base):
 			reply = connection.send(message(), recipients=["user@mx.example", "mail@mx.example"])
 		seen = self.rspamd.await_seen()[0]
 		self.assertEqual({key: seen[key] for key in ("ip", "hostname", "helo", "from", "rcpt", "queue_id")},
-		                 {"ip": "127.0.0.1", "hostname": "localhost", "helo": "helo.example", "from": "sender@client.example",
-		                  "rcpt": ["user@mx.example", "mail@mx.example"], "queue_id": queue_id(reply)})
+		                 {"ip": "127.0.0.1", "hostname": "localhost", "helo": "helo.example",
+		                  "from": "sender@client.example", "rcpt": ["user@mx.example", "mail@mx.example"], "queue_id": queue_id(reply)})
 		self.assertEqual(seen["headers"]["MTA-Name"], "mx.test.example")
 		self.assertRegex(seen["headers"]["User-Agent"], r"\A8\.\d+\.")
 

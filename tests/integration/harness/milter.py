@@ -31,7 +31,8 @@ class MilterRspamd(Rspamd):
 	def __init__(self, folder, changes=None, extra="", **options):
 		self.milter = process.free_port()
 		text = CONFIGURATION
-		for word, value in (("MILTER", self.milter), ("LOCAL", folder), ("STOCK", packages.need("rspamd").path("etc/rspamd"))):
+		stock = packages.need("rspamd").path("etc/rspamd")
+		for word, value in (("MILTER", self.milter), ("LOCAL", folder), ("STOCK", stock)):
 			text = text.replace(f"@{word}@", str(value))
 		super().__init__(folder, extra=text + extra, **options)
 		proxy = (EXAMPLES / "worker-proxy.inc").read_text()

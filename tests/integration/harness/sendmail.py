@@ -119,7 +119,8 @@ class Sendmail(process.Party):
 		return done.stdout
 
 	def environment(self):
-		env = process.environment([self.group, self.wrapper], self.users, self.dns, {"UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"})
+		env = process.environment([self.group, self.wrapper], self.users, self.dns,
+		                          {"UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"})
 		env["LD_PRELOAD"] += " libuid_wrapper.so"
 		return env
 
