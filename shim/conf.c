@@ -19,7 +19,6 @@
 #include "conf_text.h"
 #include "conf_value.h"
 
-#define UNIX_PREFIX	"unix:"
 #define MAX_WORKERS	256
 #define DEFAULT_USER	"nobody"
 
@@ -127,13 +126,6 @@ static cfg_opt_t options[] = {
 	CFG_BOOL("daemon", cfg_false, CFGF_NONE),
 	CFG_END()
 };
-
-const char *
-conf_unix_path(const char *s)
-{
-	return strncmp(s, UNIX_PREFIX, sizeof(UNIX_PREFIX) - 1) == 0 ?
-	    s + sizeof(UNIX_PREFIX) - 1 : NULL;
-}
 
 /* The section of listener or backend TITLE, or NULL. */
 static cfg_t *

@@ -12,7 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf.h"
 #include "conf_value.h"
+
+#define UNIX_PREFIX	"unix:"
 
 /* No size is larger, so that it has at most 19 digits when it is written. */
 #define SIZE_VALUE_MAX	(UINT64_MAX / 4)
@@ -105,6 +108,13 @@ conf_bad(const char *where, const char *fmt, ...)
 	else
 		(void)snprintf(line, sizeof(line), "%s: %s", where, what);
 	tell(line);
+}
+
+const char *
+conf_unix_path(const char *s)
+{
+	return strncmp(s, UNIX_PREFIX, sizeof(UNIX_PREFIX) - 1) == 0 ?
+	    s + sizeof(UNIX_PREFIX) - 1 : NULL;
 }
 
 bool
