@@ -179,28 +179,46 @@ check_prefix(const char *data, size_t n, enum envelope_result final,
 	return decided;
 }
 
+/*
+ * Somewhere before the end, most often around a line end, where answers come
+ * from: WHICH chooses.
+ */
+static size_t
+place(const char *data, size_t size, size_t which)
+{
+	size_t at = which / 4 % size;
+	const char *nl;
+
+	if (which % 4 == 0)
+		return at;
+	if ((nl = memchr(data + at, '\n', size - at)) == NULL)
+		return at;
+	at = (size_t)(nl - data);
+	return which % 4 == 1 || at + 1 == size ? at : at + 1;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	const char *data = (const char *)bytes;
 	struct envelope *e = envelope_new();
 	enum envelope_result r;
-	size_t n;
-	bool decided = false;
+	size_t which = size, n, m, i;
 
 	require(e != NULL);
 	r = parse(data, size, true, e);
 	require(r != ENVELOPE_MORE);
 
-	/* Around line ends, where answers come from, and some between. */
-	for (n = 0; n < size; n++) {
-		if (data[n] != '\n' && (n == 0 || data[n - 1] != '\n') &&
-		    n % 64 != 0)
-			continue;
-		if (check_prefix(data, n, r, e))
-			decided = true;
-		else
-			require(!decided);
+	/* two of all starts of it, the bytes choose them: what the shorter
+	   one decides, the longer one does, too */
+	for (i = 0; i < size; i++)
+		which += bytes[i] * (i % 7 + 1);
+	if (size > 0) {
+		n = place(data, size, which);
+		if (check_prefix(data, n, r, e)) {
+			m = n + 1 + which % (size - n);
+			require(m == size || check_prefix(data, m, r, e));
+		}
 	}
 	if (size >= ENVELOPE_MAX)
 		require(check_prefix(data, size, r, e));
