@@ -7,6 +7,9 @@
 #include <errno.h>
 #ifdef __GLIBC__
 #include <malloc.h>
+#if __GLIBC_PREREQ(2, 33)
+#define MALLOC_TELLS	/* mallinfo2() */
+#endif
 #endif
 #include <signal.h>
 #include <stdlib.h>
@@ -32,6 +35,8 @@
 #define RETRY_SYSTEM	500000
 /* Seconds from one sign of life to the next. */
 #define HEARTBEAT	1
+/* So many unused bytes are given back to the system. */
+#define GIVE_BACK	(32U << 20)
 
 struct worker {
 	const struct conf *conf;
@@ -231,6 +236,23 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 	on_ended(w);
 }
 
+/*
+ * Much has come and gone: what is free between pieces that are not goes back
+ * to the system, unless it will soon be wanted again.
+ */
+static void
+give_back_memory(const struct worker *w)
+{
+#ifdef MALLOC_TELLS
+	size_t unused = mallinfo2().fordblks;
+
+	if (unused >= GIVE_BACK && w->env.budget.used < unused / 4)
+		(void)malloc_trim(0);
+#else
+	(void)w;
+#endif
+}
+
 static void
 on_heartbeat(evutil_socket_t fd, short what, void *arg)
 {
@@ -245,6 +267,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *arg)
 	shown->held = w->env.budget.used;
 	shown->queued = pool_waiting(w->env.pool);
 	log_tick();
+	give_back_memory(w);
 	(void)event_add(w->heartbeat, &tv);
 }
 

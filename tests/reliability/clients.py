@@ -65,6 +65,8 @@ async def cut_requests(t):
 		sock.shutdown(socket.SHUT_WR)
 		record.judge(mail, *await receive(sock))
 		sock.close()
+		if position < len(b"CHECK RSPAMC/1.3\r\n") and record.why.find("'SPAMD/1.0 76 Bad header line") > 0:
+			record.fate = ERROR		# it could not know yet which dialect to speak
 		check((record.fate == VERDICT) == (position == len(mail.request)),
 		      f"{record.queue_id} {kind}: {record.fate} for {position} bytes of {len(mail.request)}")
 		if record.fate == NONE:

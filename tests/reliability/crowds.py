@@ -13,7 +13,6 @@ from trial import check, scenario, until
 
 SPARE = 2000		# descriptors beside those of the crowd
 MIB = 1 << 20
-TRIMMED = 48 << 10	# KiB that the allocator may keep of what 10 000 clients took
 
 
 def need_descriptors(count):
@@ -34,8 +33,7 @@ async def crowd(count, address):
 async def connections(t):
 	"""10 000 clients are connected; then each sends a mail, all at once."""
 	count = t.size(10000, 2000)
-	need_descriptors(2 * count + SPARE)
-	t.memory_kept = TRIMMED
+	need_descriptors(count + SPARE)
 	behind = await t.backend()
 	daemon = await t.daemon([(behind.url, "max_requests = 500")], f"max_connections = {count + 100}\nmax_queue = {count}\n"
 	                        "timeout_idle = 600\ntimeout_client = 600\ntimeout_queue = 600\ntimeout_request = 900")

@@ -55,7 +55,6 @@ async def memory(t):
 	if daemon.sanitized():
 		raise Unavailable("a sanitizer does not live without memory")
 	t.failures = {"internal", "overload", "unreachable"}
-	t.memory_kept = 80 << 10		# small pieces between those that were left
 	t.may_be_lost = True
 	load = await t.steady(daemon, clients=4, sizes=(2048,))
 	large = t.load(daemon, clients=20, sizes=(2048, 64 << 10, 1 << 20, 4 << 20)).start()
