@@ -29,6 +29,19 @@ require(bool truth)
 
 /* ---- stubs ---- */
 
+/*
+ * libconfuse compares each key with each option.  The sanitizer's own strcmp()
+ * would tell the fuzzer of each of them, at half the time of a run; this one
+ * is checked as all code is.
+ */
+int
+strcmp(const char *a, const char *b)
+{
+	for (; *a != '\0' && *a == *b; a++)
+		b++;
+	return (unsigned char)*a - (unsigned char)*b;
+}
+
 struct passwd *
 getpwnam(const char *name)
 {
@@ -238,17 +251,16 @@ load(const struct conf_args *args)
 	return c;
 }
 
-void
-conf_check(const struct conf_args *args)
+/* What is dumped of C means the same. */
+static void
+check_dump(const struct conf *c)
 {
 	struct conf_args again = { .file = NULL };
-	struct conf *c, *d;
+	struct conf *d;
 	size_t len;
 	char *s;
 	FILE *f;
 
-	if ((c = load(args)) == NULL)
-		return;
 	require((f = open_memstream(&s, &len)) != NULL);
 	conf_dump(c, f);
 	require(fclose(f) == 0);
@@ -256,6 +268,15 @@ conf_check(const struct conf_args *args)
 	require((d = load(&again)) != NULL);
 	same(c, d);
 	conf_free(d);
-	conf_free(c);
 	free(s);
+}
+
+void
+conf_check(const struct conf_args *args, bool dump)
+{
+	struct conf *c = load(args);
+
+	if (c != NULL && dump)
+		check_dump(c);
+	conf_free(c);
 }

@@ -9,6 +9,7 @@
 #ifndef CONF_CHECK_H_
 #define CONF_CHECK_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf.h"
@@ -24,8 +25,9 @@ const char *conf_check_file(const void *p, size_t len);
 
 /*
  * Loads what ARGS ask for.  It is either refused, with faults of one line
- * each, or its dump means the same.  Aborts where that is not so.
+ * each, or, looked at if DUMP, its dump means the same.  Aborts where that is
+ * not so.
  */
-void	conf_check(const struct conf_args *args);
+void	conf_check(const struct conf_args *args, bool dump);
 
 #endif

@@ -27,7 +27,11 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct conf_args args = { .file = conf_check_file(data, size) };
+	size_t which = size, i;
 
-	conf_check(&args);
+	for (i = 0; i < size; i++)
+		which += data[i];
+	/* the dump of some: most inputs differ in nothing that it shows */
+	conf_check(&args, which % 4 == 0);
 	return 0;
 }

@@ -221,17 +221,24 @@ check_spamc(const struct outcome *o, const struct verdict *v,
 	text_free(&out);
 }
 
-/* The replies of O, and of the verdict V if it has one. */
+/* One of the replies of O, and of the verdict V if it has one. */
 static void
 check_replies(const struct outcome *o, const struct verdict *v, size_t which)
 {
 	static const enum spamd_command commands[] = { SPAMD_CHECK,
 	    SPAMD_SYMBOLS, SPAMD_REPORT, SPAMD_REPORT_IFSPAM };
 
-	check_rspamc(o, v);
-	check_spamc(o, v, SPAMD_REPORT, 102);
-	check_spamc(o, v, SPAMD_REPORT, 103);
-	check_spamc(o, v, commands[which % 4], 100 + (int)(which / 4 % 7));
+	switch (which % 4) {
+	case 0:
+		check_rspamc(o, v);
+		break;
+	case 1:
+		check_spamc(o, v, SPAMD_REPORT, 102);
+		break;
+	default:
+		check_spamc(o, v, commands[which / 4 % 4],
+		    100 + (int)(which / 16 % 7));
+	}
 }
 
 /* No error must look like a verdict. */
@@ -264,7 +271,8 @@ check_pass(struct outcome *o, size_t which)
 	require(o->kind == OUTCOME_PASS && !o->spam && o->score == 0.0);
 	check_numbers(o);
 	check_replies(o, NULL, which);
-	require(strstr(seen.report, OUTCOME_UNSCANNED) != NULL);
+	if (which % 4 < 2)
+		require(strstr(seen.report, OUTCOME_UNSCANNED) != NULL);
 }
 
 /* A failure of the kind that WHICH chooses, for the reason WHY. */
@@ -275,8 +283,9 @@ check_failure(const char *why, size_t which)
 
 	outcome_failed(&o, (enum failure)(FAILURE_UNREACHABLE + which %
 	    (FAILURE_COUNT - FAILURE_UNREACHABLE)), why);
-	check_error(&o);
-	check_pass(&o, which);
+	if (which % 2 == 0)
+		check_error(&o);
+	check_pass(&o, which / 2);
 }
 
 /* All that depends on the policy; the replies with one policy only. */
@@ -295,8 +304,9 @@ check_verdict(const struct verdict *v, size_t which)
 			check_replies(&o, v, which / NPOLICIES);
 			continue;
 		}
-		check_error(&o);
-		check_pass(&o, which);
+		if (which % 2 == 0)
+			check_error(&o);
+		check_pass(&o, which / 2);
 	}
 }
 
@@ -312,7 +322,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(buf, data, size);
 	buf[size] = '\0';
 	for (i = 0; i < size; i++)
-		which += data[i];
+		which += data[i] * (i % 7 + 1);
 	if ((v = verdict_parse(buf, size, why, sizeof(why))) == NULL)
 		check_failure(which % 2 == 0 ? why : buf, which / 2);
 	else

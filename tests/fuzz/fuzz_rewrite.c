@@ -147,39 +147,44 @@ check(const char *p, size_t len, bool whole, const struct verdict *v,
 	rewrite_free(&rw);
 }
 
+/* The verdict that the N bytes at P are, or NULL. */
+static struct verdict *
+own_verdict(const char *p, size_t n)
+{
+	char why[100];
+
+	return verdict_parse(p, n, why, sizeof(why));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char none[] = "{\"action\":\"add header\",\"score\":7}";
+	static const char json[] = "{\"action\":\"add header\",\"score\":7}";
+	static struct verdict *standard;
 	const char *p = (const char *)data;
 	const char *nul = size > 0 ? memchr(p, '\0', size) : NULL;
-	size_t json = nul != NULL ? (size_t)(nul - p) : 0, which = 0, len, i;
 	struct verdict *v = NULL;
-	char why[100], *message;
+	size_t which = 0, len, i;
+	char *message;
 
-	if (nul != NULL)
-		v = verdict_parse(p, json, why, sizeof(why));
-	if (v == NULL)
-		v = verdict_parse(none, sizeof(none) - 1, why, sizeof(why));
-	require(v != NULL);
+	if (standard == NULL)
+		require((standard = own_verdict(json, sizeof(json) - 1)) != NULL);
 	if (nul != NULL) {
-		p += json + 1;
-		size -= json + 1;
+		v = own_verdict(p, (size_t)(nul - p));
+		size -= (size_t)(nul - p) + 1;
+		p = nul + 1;
 	}
-	/* all of it, then its start alone; reading beyond it is seen.  Which
-	   headers are added, the bytes choose */
+	/* all of it, or its start alone; reading beyond it is seen.  Which,
+	   and which headers are added, the bytes choose */
 	for (i = 0; i < size; i++)
-		which += (unsigned char)p[i];
-	for (i = 0; i < 2; i++) {
-		len = i == 0 ? size : size / 2 + which % 8;
-		if (len > size)
-			len = size;
-		require((message = malloc(len != 0 ? len : 1)) != NULL);
-		if (len > 0)
-			memcpy(message, p, len);
-		check(message, len, i == 0, v, &options[which % 4]);
-		free(message);
-	}
+		which += (unsigned char)p[i] * (i % 7 + 1);
+	len = which % 2 == 0 || size == 0 ? size : which / 8 % size;
+	require((message = malloc(len != 0 ? len : 1)) != NULL);
+	if (len > 0)
+		memcpy(message, p, len);
+	check(message, len, which % 2 == 0, v != NULL ? v : standard,
+	    &options[which / 2 % 4]);
+	free(message);
 	verdict_free(v);
 	return 0;
 }
