@@ -1,17 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * bench-load: sends mail to be judged, each on a connection of its own, and
  * looks at every byte of what comes back.
  *
  *	bench-load [-p spamc|rspamc|http] [-s SIZE] [-c CONNECTIONS]
- *	    [-n COUNT] [-t SECONDS] HOST:PORT | unix:/path
+ *	    [-n COUNT] [-r RECIPIENTS] [-t SECONDS] HOST:PORT | unix:/path
  *
  * spamc is Exim's REPORT SPAMC/1.2 with its half-close, rspamc its CHECK
  * RSPAMC/1.3, both to a rspamd-shim in front of null-rspamd; http is the
- * request that rspamd-shim would send, straight to null-rspamd.  SIZE is that
- * of the mail.  No more mail is begun after COUNT or SECONDS.
+ * request that rspamd-shim would send, to null-rspamd or through a proxy.  SIZE
+ * is that of the mail.  No more mail is begun after COUNT or SECONDS.
  *
  * The first reply must have all that is known of it, the others must be the
- * same bytes but for the mail's own Message-ID.  One line on stdout has the
+ * same bytes but for the mail's own Message-ID (of HTTP, the bodies).  One line on stdout has the
  * account and the figures; the exit code is 1 if any reply was wrong.
  */
 #include "config.h"
@@ -34,8 +35,10 @@
 
 #include "address.h"
 
-#define HEAD_MAX	2048		/* request's and mail's head */
-#define REPLY_MAX	16384
+#define HEAD_MAX	131072		/* request's and mail's head */
+#define REPLY_MAX	32768
+#define RECIPIENTS_MAX	1024
+#define RECIPIENT_SIZE	40		/* of one in the request */
 #define ID_SIZE		sizeof("00000000@bench.example")
 #define CONNECTIONS_MAX	1000
 #define COUNT_MAX	10000000UL
@@ -61,7 +64,8 @@ static const char *const reply_end[] = { "\r\nReport-End: complete\r\n",
 static const char exim_lines[] =
     "From MAILER-DAEMON Mon Nov 23 06:05:49 2026\n"
     "X-Envelope-From: <sender@sender.example>\n"
-    "X-Envelope-To: rcpt@rcpt.example\n";
+    "X-Envelope-To: ";
+static const char one_rcpt[] = "rcpt@rcpt.example\n";
 static const char mail_head[] =
     "Received: from client.sender.example ([192.0.2.7] "
     "helo=mail.sender.example)\n"
@@ -83,10 +87,12 @@ struct load {
 	struct address	 address;
 	enum protocol	 protocol;
 	size_t		 size;		/* of a mail */
-	unsigned long	 connections, count;
+	unsigned long	 connections, count, recipients;
 	double		 seconds;
 	double		 begun;
 
+	char		*rcpts;		/* as the protocol has them */
+	size_t		 nrcpts;
 	char		*rest;		/* what all mails have in common */
 	size_t		 nrest;
 	unsigned long	 sent;		/* mails begun */
@@ -94,7 +100,7 @@ struct load {
 	unsigned long	 right, wrong;
 	double		*latency;	/* of each right one, in seconds */
 
-	char		 first[REPLY_MAX];	/* the first reply */
+	char		 first[REPLY_MAX];	/* the first reply that counts */
 	size_t		 nfirst, id_at;
 };
 
@@ -123,49 +129,67 @@ now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Does the first reply have all that is known of it?  Keeps it. */
+/* Does the reply begin and end as it should, with what is due in it? */
 static const char *
-check_first(struct client *c)
+check_first(const struct client *c)
 {
-	struct load *l = c->load;
+	const struct load *l = c->load;
 	const char *begin = reply_begin[l->protocol];
-	const char *end = reply_end[l->protocol], *id;
+	const char *end = reply_end[l->protocol];
 	char length[40];
 
 	(void)snprintf(length, sizeof(length), l->protocol == HTTP ?
 	    "\"options\":[\"%zu\"]" : "[%zu]\r\n", l->size);
-	c->reply[c->got] = '\0';
-	if (c->got == 0)
-		return "no reply";
-	if (strncmp(c->reply, begin, strlen(begin)) != 0)
-		return "it begins otherwise";
 	if (c->got < strlen(end) ||
 	    strcmp(c->reply + c->got - strlen(end), end) != 0)
 		return "it ends otherwise";
+	if (strncmp(c->reply, begin, strlen(begin)) != 0)
+		return "it begins otherwise";
 	if (strstr(c->reply, length) == NULL)
 		return "the length of the mail is another";
-	if ((id = strstr(c->reply, c->id)) == NULL)
+	if (strstr(c->reply, c->id) == NULL)
 		return "the Message-ID is another";
-	memcpy(l->first, c->reply, c->got);
-	l->nfirst = c->got;
-	l->id_at = (size_t)(id - c->reply);
 	return NULL;
+}
+
+/* Where in a reply begins what is the same for all: a proxy has its own head. */
+static const char *
+constant_part(const struct client *c)
+{
+	const char *body;
+
+	if (c->load->protocol != HTTP)
+		return c->reply;
+	body = strstr(c->reply, "\r\n\r\n");
+	return body == NULL ? c->reply : body + 4;
 }
 
 /* What is wrong with the reply, or NULL. */
 static const char *
 check(struct client *c)
 {
-	const struct load *l = c->load;
-	size_t after = l->id_at + ID_SIZE - 1;
+	struct load *l = c->load;
+	const char *begin = reply_begin[l->protocol], *part, *why;
+	size_t n, after = l->id_at + ID_SIZE - 1;
 
-	if (l->nfirst == 0)
-		return check_first(c);
-	if (c->got != l->nfirst ||
-	    memcmp(c->reply, l->first, l->id_at) != 0 ||
-	    memcmp(c->reply + after, l->first + after, c->got - after) != 0)
+	if (c->got == 0)
+		return "no reply";
+	c->reply[c->got] = '\0';
+	part = constant_part(c);
+	n = c->got - (size_t)(part - c->reply);
+	if (l->nfirst == 0) {
+		if ((why = check_first(c)) != NULL)
+			return why;
+		memcpy(l->first, part, n);
+		l->nfirst = n;
+		l->id_at = (size_t)(strstr(part, c->id) - part);
+		return NULL;
+	}
+	if (n != l->nfirst || strncmp(c->reply, begin, strlen(begin)) != 0 ||
+	    memcmp(part, l->first, l->id_at) != 0 ||
+	    memcmp(part + after, l->first + after, n - after) != 0)
 		return "it is not like the first";
-	if (memcmp(c->reply + l->id_at, c->id, ID_SIZE - 1) != 0)
+	if (memcmp(part + l->id_at, c->id, ID_SIZE - 1) != 0)
 		return "it is for another mail";
 	return NULL;
 }
@@ -287,16 +311,17 @@ make_head(struct client *c)
 	switch (l->protocol) {
 	case SPAMC:
 		n = snprintf(c->head, HEAD_MAX, "REPORT SPAMC/1.2\r\n"
-		    "User: nobody\r\nContent-length: %zu\r\n\r\n%s", length,
-		    exim_lines);
+		    "User: nobody\r\nContent-length: %zu\r\n\r\n%s%s",
+		    length + l->nrcpts, exim_lines, l->rcpts);
 		break;
 	case RSPAMC:
 		n = snprintf(c->head, HEAD_MAX, "CHECK RSPAMC/1.3\r\n"
 		    "Content-length: %zu\r\nQueue-Id: 1xVA4m-0004UG-OO\r\n"
-		    "From: <sender@sender.example>\r\nRecipient-Number: 1\r\n"
-		    "Rcpt: <rcpt@rcpt.example>\r\nHelo: mail.sender.example\r\n"
-		    "Hostname: client.sender.example\r\nIP: 192.0.2.7\r\n\r\n%s",
-		    length, exim_lines);
+		    "From: <sender@sender.example>\r\n"
+		    "Recipient-Number: %lu\r\n%sHelo: mail.sender.example\r\n"
+		    "Hostname: client.sender.example\r\nIP: 192.0.2.7\r\n\r\n"
+		    "%s%s", length + sizeof(one_rcpt) - 1,
+		    l->recipients, l->rcpts, exim_lines, one_rcpt);
 		break;
 	default:
 		n = snprintf(c->head, HEAD_MAX, "POST /checkv2 HTTP/1.1\r\n"
@@ -306,7 +331,7 @@ make_head(struct client *c)
 		    "From: <sender@sender.example>\r\nIP: 192.0.2.7\r\n"
 		    "Helo: mail.sender.example\r\n"
 		    "Hostname: client.sender.example\r\n"
-		    "Rcpt: <rcpt@rcpt.example>\r\n\r\n", l->size);
+		    "%s\r\n", l->size, l->rcpts);
 		break;
 	}
 	n += snprintf(c->head + n, HEAD_MAX - (size_t)n, mail_head, c->id);
@@ -377,9 +402,9 @@ report(struct load *l, double seconds)
 	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
 	qsort(l->latency, l->right, sizeof(*l->latency), compare);
 	printf("sent=%lu right=%lu wrong=%lu seconds=%.3f rate=%.1f "
-	    "p50_us=%.1f p99_us=%.1f cpu_us=%.0f\n", l->sent, l->right,
-	    l->wrong, seconds, (double)l->right / seconds, percentile(l, 0.5),
-	    percentile(l, 0.99), cpu);
+	    "p50_us=%.1f p99_us=%.1f p999_us=%.1f cpu_us=%.0f\n", l->sent,
+	    l->right, l->wrong, seconds, (double)l->right / seconds,
+	    percentile(l, 0.5), percentile(l, 0.99), percentile(l, 0.999), cpu);
 }
 
 /* All mails, from the first to the last reply. */
@@ -433,12 +458,34 @@ make_rest(struct load *l)
 	return 0;
 }
 
+/* Writes the recipients as the protocol has them: HTTP and RSPAMC as header
+ * lines, SPAMC as the end of Exim's own line. */
+static int
+make_recipients(struct load *l)
+{
+	size_t most = l->recipients * RECIPIENT_SIZE + 2;
+	unsigned long i;
+
+	if ((l->rcpts = malloc(most)) == NULL)
+		return -1;
+	for (i = 0; i < l->recipients; i++)
+		l->nrcpts += (size_t)snprintf(l->rcpts + l->nrcpts,
+		    most - l->nrcpts, l->protocol == SPAMC ?
+		    "%srcpt%lu@rcpt.example" : "%sRcpt: <rcpt%lu@rcpt.example>\r\n",
+		    l->protocol == SPAMC && i > 0 ? ", " : "", i);
+	if (l->protocol == SPAMC) {
+		(void)strcpy(l->rcpts + l->nrcpts, "\n");
+		l->nrcpts++;
+	}
+	return 0;
+}
+
 static bool
 take_options(struct load *l, int argc, char **argv)
 {
 	int opt, i;
 
-	while ((opt = getopt(argc, argv, "p:s:c:n:t:")) != -1)
+	while ((opt = getopt(argc, argv, "c:n:p:r:s:t:")) != -1)
 		switch (opt) {
 		case 'p':
 			for (i = 0; i < NPROTOCOLS &&
@@ -455,6 +502,9 @@ take_options(struct load *l, int argc, char **argv)
 		case 'n':
 			l->count = strtoul(optarg, NULL, 10);
 			break;
+		case 'r':
+			l->recipients = strtoul(optarg, NULL, 10);
+			break;
 		case 't':
 			l->seconds = strtod(optarg, NULL);
 			break;
@@ -464,6 +514,7 @@ take_options(struct load *l, int argc, char **argv)
 	return optind == argc - 1 && l->protocol < NPROTOCOLS &&
 	    l->size > 0 && l->connections > 0 &&
 	    l->connections <= CONNECTIONS_MAX && l->count > 0 &&
+	    l->recipients > 0 && l->recipients <= RECIPIENTS_MAX &&
 	    l->count <= COUNT_MAX && l->seconds > 0.0 && l->seconds < 86400.0 &&
 	    address_parse(&l->address, argv[optind]) == 0;
 }
@@ -472,24 +523,26 @@ int
 main(int argc, char **argv)
 {
 	struct load l = { .protocol = SPAMC, .size = 4096, .connections = 1,
-	    .count = 100000, .seconds = 10.0 };
+	    .count = 100000, .recipients = 1, .seconds = 10.0 };
 	int rc = EX_OSERR;
 
 	if (!take_options(&l, argc, argv)) {
 		fputs("usage: bench-load [-p spamc|rspamc|http] [-s SIZE] "
-		    "[-c CONNECTIONS]\n\t[-n COUNT] [-t SECONDS] "
-		    "HOST:PORT | unix:/path\n", stderr);
+		    "[-c CONNECTIONS]\n\t[-n COUNT] [-r RECIPIENTS] "
+		    "[-t SECONDS] HOST:PORT | unix:/path\n", stderr);
 		return EX_USAGE;
 	}
 	l.latency = malloc(l.count * sizeof(*l.latency));
 	l.base = event_base_new();
-	if (l.latency == NULL || l.base == NULL || make_rest(&l) == -1)
+	if (l.latency == NULL || l.base == NULL || make_recipients(&l) == -1 ||
+	    make_rest(&l) == -1)
 		fputs("bench-load: out of memory, or SIZE is too small\n",
 		    stderr);
 	else
 		rc = run(&l);
 	if (rc == -1)
 		rc = EX_OSERR;
+	free(l.rcpts);
 	free(l.rest);
 	free(l.latency);
 	if (l.base != NULL)

@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * null-rspamd: a rspamd that costs nothing.
  *
- *	null-rspamd HOST[:PORT] | unix:/path
+ *	null-rspamd [-s SYMBOLS] HOST[:PORT] | unix:/path
  *
- * It takes POST /checkv2 and answers a fixed verdict of about 1.3 KiB, in
+ * It takes POST /checkv2 and answers a fixed verdict of about 1.5 KiB, in
  * which stand the mail's Message-ID and how many bytes of it came; then it
- * closes, as rspamd's scan workers do.  Anything else is refused: a request
+ * closes, as rspamd's scan workers do.  SYMBOLS are so many more than its 11.  Anything else is refused: a request
  * without one of the envelope's headers is too.  Without PORT it takes any free
  * one: its address is written to stdout once it listens.  SIGTERM ends it, with
  * the counts on stdout.
@@ -16,7 +17,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,13 +35,21 @@
 
 #include "address.h"
 
-/* The head of the request and of the mail must end within so many bytes. */
-#define START_MAX	4096
+/* The head of the request must end within START_MAX bytes, and within MAIL_MAX
+ * more the Message-ID. */
+#define START_MAX	131072
+#define MAIL_MAX	2048
 #define READ_MAX	262144
+#define HEAD_ROOM	256		/* for the reply's head */
+#define SYMBOLS_MAX	1000
+#define SYMBOL_SIZE	160		/* of one in the verdict */
 
 struct server {
 	struct event_base *base;
 	uint64_t	 answered, refused;
+	char		*symbols;		/* what -s adds */
+	char		*body;			/* room for a verdict */
+	size_t		 size;			/* of it */
 	char		 scratch[READ_MAX];	/* what nobody looks at */
 };
 
@@ -52,16 +63,21 @@ struct client {
 	char		 start[START_MAX + 1];	/* its first bytes, and a NUL */
 };
 
-/* The verdict, with places for the bytes' number and the Message-ID. */
+/* The verdict, with places for more symbols, the bytes' number and the
+ * Message-ID. */
 static const char verdict[] =
     "{\"is_skipped\":false,\"score\":2.3,\"required_score\":15.0,"
     "\"action\":\"no action\",\"thresholds\":{\"reject\":15.0,"
     "\"rewrite subject\":8.0,\"add header\":6.0,\"greylist\":4.0},"
-    "\"symbols\":{"
+    "\"symbols\":{%s"
     "\"ARC_NA\":{\"name\":\"ARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
     "\"description\":\"No ARC signature was found\"},"
     "\"BENCH_LENGTH\":{\"name\":\"BENCH_LENGTH\",\"score\":0.0,"
     "\"metric_score\":0.0,\"options\":[\"%" PRIu64 "\"]},"
+    "\"BENCH_WORDS\":{\"name\":\"BENCH_WORDS\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"description\":\"A symbol of the benchmark\"},"
+    "\"BENCH_OPTION\":{\"name\":\"BENCH_OPTION\",\"score\":0.0,"
+    "\"metric_score\":0.0,\"options\":[\"an option\"]},"
     "\"DMARC_NA\":{\"name\":\"DMARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
     "\"description\":\"The domain has no DMARC policy\","
     "\"options\":[\"sender.example\"]},"
@@ -91,28 +107,48 @@ close_client(struct client *c)
 	free(c);
 }
 
-/* Sends STATUS and the LEN bytes of BODY; a socket's buffer has the room. */
+/* Sends N bytes; waits where a socket's buffer has no room for them. */
 static bool
-respond(struct client *c, const char *status, const char *body, int len)
+send_all(int fd, const char *p, size_t n)
 {
-	char reply[START_MAX];
-	int n;
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+	ssize_t sent;
 
-	n = snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\n"
+	while (n > 0) {
+		sent = send(fd, p, n, MSG_NOSIGNAL);
+		if (sent == -1 && errno == EAGAIN && poll(&pfd, 1, -1) == 1)
+			continue;
+		if (sent == -1)
+			return false;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return true;
+}
+
+/* Sends STATUS and the N bytes at BODY, which has HEAD_ROOM before them. */
+static bool
+respond(struct client *c, const char *status, char *body, int n)
+{
+	char head[HEAD_ROOM];
+	int nhead;
+
+	nhead = snprintf(head, sizeof(head), "HTTP/1.1 %s\r\n"
 	    "Connection: close\r\nServer: null-rspamd\r\n"
-	    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%.*s",
-	    status, len, len, body);
-	return n < (int)sizeof(reply) &&
-	    send(event_get_fd(c->ev), reply, (size_t)n, MSG_NOSIGNAL) == n;
+	    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+	    status, n);
+	memcpy(body - nhead, head, (size_t)nhead);
+	return send_all(event_get_fd(c->ev), body - nhead,
+	    (size_t)nhead + (size_t)n);
 }
 
 static void
 refuse(struct client *c, const char *why)
 {
-	char body[200];
+	char *body = c->server->body + HEAD_ROOM;
 	int n;
 
-	n = snprintf(body, sizeof(body), "{\"error\":\"%s\"}", why);
+	n = snprintf(body, c->server->size, "{\"error\":\"%s\"}", why);
 	(void)respond(c, "400 Bad Request", body, n);
 	c->server->refused++;
 	close_client(c);
@@ -123,7 +159,8 @@ static void
 answer(struct client *c)
 {
 	static const char name[] = "\nMessage-ID: <";
-	char body[START_MAX];
+	struct server *s = c->server;
+	char *body = s->body + HEAD_ROOM;
 	const char *id;
 	int n;
 
@@ -132,12 +169,12 @@ answer(struct client *c)
 		return;
 	}
 	id += sizeof(name) - 1;
-	n = snprintf(body, sizeof(body), verdict, c->due - c->head,
+	n = snprintf(body, s->size, verdict, s->symbols, c->due - c->head,
 	    (int)strcspn(id, ">\n"), id);
-	if (n < (int)sizeof(body) && respond(c, "200 OK", body, n))
-		c->server->answered++;
+	if (n < (int)s->size && respond(c, "200 OK", body, n))
+		s->answered++;
 	else
-		c->server->refused++;
+		s->refused++;
 	close_client(c);
 }
 
@@ -154,13 +191,14 @@ read_head(struct client *c, char *end)
 
 	c->head = (size_t)(end - c->start) + 4;
 	*end = '\0';
-	length = strstr(c->start, length_name);
+	/* proxies may write names in their own way */
+	length = strcasestr(c->start, length_name);
 	if (strncmp(c->start, "POST /checkv2 HTTP/1.1\r\n", 24) != 0 ||
 	    length == NULL)
 		return "not a POST /checkv2 with Content-Length";
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		(void)snprintf(line, sizeof(line), "\r\n%s: ", wanted[i]);
-		if (strstr(c->start, line) == NULL)
+		if (strcasestr(c->start, line) == NULL)
 			return "the envelope is not whole";
 	}
 	*end = '\r';
@@ -172,10 +210,14 @@ read_head(struct client *c, char *end)
 static void
 keep_start(struct client *c, const char *p, size_t n)
 {
-	if (c->got >= START_MAX)
+	size_t most = START_MAX;
+
+	if (c->head != 0 && c->head + MAIL_MAX < most)
+		most = c->head + MAIL_MAX;
+	if (c->got >= most)
 		return;
-	if (n > START_MAX - c->got)
-		n = START_MAX - c->got;
+	if (n > most - c->got)
+		n = most - c->got;
 	memcpy(c->start + c->got, p, n);
 	c->start[c->got + n] = '\0';
 }
@@ -245,6 +287,7 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
 	c->server = s;
 	c->got = c->due = 0;
 	c->head = 0;
+	c->start[0] = '\0';
 	c->ev = event_new(s->base, fd, EV_READ | EV_PERSIST, on_read, c);
 	if (c->ev == NULL || event_add(c->ev, NULL) == -1) {
 		(void)close(fd);
@@ -310,24 +353,52 @@ done:
 	return code;
 }
 
+/* Writes N symbols, and makes room for a verdict with them. */
+static int
+prepare(struct server *s, unsigned long n)
+{
+	size_t at = 0, most = n * SYMBOL_SIZE + 1;
+	unsigned long i;
+
+	s->size = most + sizeof(verdict) + MAIL_MAX;
+	s->symbols = malloc(most);
+	s->body = malloc(HEAD_ROOM + s->size);
+	if (s->symbols == NULL || s->body == NULL)
+		return -1;
+	s->symbols[0] = '\0';
+	for (i = 0; i < n; i++)
+		at += (size_t)snprintf(s->symbols + at, most - at,
+		    "\"BENCH_%03lu\":{\"name\":\"BENCH_%03lu\",\"score\":0.0,"
+		    "\"metric_score\":0.0,\"description\":\"A symbol more\","
+		    "\"options\":[\"one\",\"two\"]},", i, i);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct server *s;
-	int code;
+	unsigned long symbols = 0;
+	int opt, code = EX_OSERR;
 
-	if (argc != 2) {
-		fputs("usage: null-rspamd HOST[:PORT] | unix:/path\n", stderr);
+	while ((opt = getopt(argc, argv, "s:")) != -1)
+		symbols = opt == 's' ? strtoul(optarg, NULL, 10) : ULONG_MAX;
+	if (optind != argc - 1 || symbols > SYMBOLS_MAX) {
+		fputs("usage: null-rspamd [-s SYMBOLS] "
+		    "HOST[:PORT] | unix:/path\n", stderr);
 		return EX_USAGE;
 	}
 	if ((s = calloc(1, sizeof(*s))) == NULL ||
-	    (s->base = event_base_new()) == NULL) {
+	    (s->base = event_base_new()) == NULL || prepare(s, symbols) == -1)
 		fputs("null-rspamd: out of memory\n", stderr);
-		free(s);
-		return EX_OSERR;
+	else
+		code = serve(s, argv[optind]);
+	if (s != NULL) {
+		if (s->base != NULL)
+			event_base_free(s->base);
+		free(s->symbols);
+		free(s->body);
 	}
-	code = serve(s, argv[1]);
-	event_base_free(s->base);
 	free(s);
 	return code;
 }
