@@ -45,6 +45,7 @@ GROUPS = {
 	"sendmail": (["sendmail-bin", "sendmail-base", "sendmail-cf", "m4"], "usr/libexec/sendmail/sendmail"),
 	"promtool": (["prometheus"], "usr/bin/promtool"),
 	"haproxy": (["haproxy"], "usr/sbin/haproxy"),
+	"nginx": (["nginx"], "usr/sbin/nginx"),
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
