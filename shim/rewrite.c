@@ -42,7 +42,8 @@ struct head {
 	bool		 more;		/* the head is not seen to its end */
 	size_t		 from_end;	/* behind an mbox From_ line, else 0 */
 	struct field	*fields;
-	size_t		 n;
+	size_t		 n, size;	/* size: for so many there is memory */
+	bool		 failed;	/* there is none for more */
 	size_t		 fields_end;	/* behind the last field */
 	size_t		 end;		/* behind the empty line, if there is one */
 	const char	*eol;
@@ -103,6 +104,24 @@ read_first_line(struct head *h)
 	h->fields_end = h->end = h->from_end;
 }
 
+/* One more, not set; NULL, and H failed, where there is no memory. */
+static struct field *
+next_field(struct head *h)
+{
+	size_t size = h->size != 0 ? 2 * h->size : 32;
+	struct field *f;
+
+	if (h->n == h->size) {
+		if ((f = realloc(h->fields, size * sizeof(*f))) == NULL) {
+			h->failed = true;
+			return NULL;
+		}
+		h->fields = f;
+		h->size = size;
+	}
+	return &h->fields[h->n++];
+}
+
 /* Takes the line from AT to END as part of the head; false if it is not. */
 static bool
 read_line(struct head *h, size_t at, size_t end)
@@ -119,10 +138,12 @@ read_line(struct head *h, size_t at, size_t end)
 	if ((n = name_length(h, at, end)) == 0)
 		return false;	/* the body, without an empty line */
 	if (h->n < FIELDS_MAX) {
-		f = &h->fields[h->n++];
+		if ((f = next_field(h)) == NULL)
+			return false;
 		f->start = at;
 		f->end = h->fields_end = end;
 		f->name_len = n;
+		f->removed = false;
 	}
 	return true;
 }
@@ -142,29 +163,26 @@ leave_unfinished(struct head *h, size_t at)
 	h->end = h->fields_end;
 }
 
-static bool
+static void
 read_head(struct head *h)
 {
 	size_t at, end;
 
 	read_first_line(h);
-	if ((h->fields = calloc(FIELDS_MAX, sizeof(*h->fields))) == NULL)
-		return false;
 	for (at = h->from_end; at < h->len; at = end) {
 		end = line_end(h, at);
 		if (!h->whole && h->buf[end - 1] != '\n')
 			break;
 		if (is_blank_line(h, at, end)) {
 			h->end = end;
-			return true;
+			return;
 		}
 		if (!read_line(h, at, end))
-			return true;
+			return;
 		h->end = end;
 	}
 	if (!h->whole)
 		leave_unfinished(h, at);
-	return true;
 }
 
 static bool
@@ -641,10 +659,13 @@ rewrite_message(struct rewrite *rw, const char *buf, size_t len, bool whole,
 
 	memset(rw, 0, sizeof(*rw));
 	text_init(&rw->text, ADDED_MAX);
-	if (!read_head(&h))
-		return -1;
-	remove_all(&h, v, new_subject);
-	make_pieces(rw, &h, o, v, options, new_subject);
+	read_head(&h);
+	if (h.failed)
+		rw->failed = true;
+	else {
+		remove_all(&h, v, new_subject);
+		make_pieces(rw, &h, o, v, options, new_subject);
+	}
 	free(h.fields);
 	return rw->failed || text_failed(&rw->text) ? -1 : 0;
 }
