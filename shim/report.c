@@ -114,6 +114,26 @@ messages(struct report *r, const struct verdict *v)
 	r->messages_left = v->messages_seen - i;
 }
 
+/*
+ * What milters are to do in place of the action.  The line is the first of
+ * theirs, where there is always room: to lose it would be a rejection of what
+ * was to be kept.
+ */
+static void
+milter_reject(struct report *r, const struct verdict *v)
+{
+	static const char *const words[] = { "discard", "quarantine" };
+	size_t i, at;
+
+	for (i = 0; i < 2; i++)
+		if (v->reject != NULL && strcmp(v->reject, words[i]) == 0) {
+			at = begin_line(r);
+			text_printf(r->out, "X-Milter-Reject: %s", words[i]);
+			if (!end_line(r, at))
+				r->broken = true;
+		}
+}
+
 static void
 milter(struct report *r, const struct verdict *v)
 {
@@ -312,6 +332,7 @@ report_write(struct text *out, const struct outcome *o,
 		r.subject_left = v->subject != NULL &&
 		    !whole_line(&r, "Subject", v->subject);
 		messages(&r, v);
+		milter_reject(&r, v);
 		milter(&r, v);
 	}
 	r.limit += table;

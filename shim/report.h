@@ -5,7 +5,8 @@
  * One layout for both dialects: action, subject, messages, milter
  * operations, symbols, Message-ID, and an end line that is always there and
  * says what was left out.  The syntax is that of rspamd 4.0's text replies
- * (its rspamd_ucl_torspamc_output()); the symbols of SPAMC are SpamAssassin's
+ * (its rspamd_ucl_torspamc_output()), but for X-Milter-Reject: discard, or
+ * quarantine, which they do not have; the symbols of SPAMC are SpamAssassin's
  * table.  Every line ends with CRLF, is at most REPORT_LINE_MAX bytes long,
  * is not blank, and holds no control characters.
  *

@@ -265,6 +265,19 @@ take_milter(struct verdict *v, const cJSON *milter, const cJSON *signature)
 	return true;
 }
 
+/*
+ * An action that the configuration gives to milters ("milter = discard") says
+ * so beside itself; what a rule says among the header lines counts with action
+ * reject alone.
+ */
+static void
+take_reject(struct verdict *v, const cJSON *doc, const cJSON *milter)
+{
+	v->reject = string_of(doc, "reject");
+	if (v->reject == NULL && strcmp(v->action, "reject") == 0)
+		v->reject = string_of(milter, "reject");
+}
+
 static bool
 take_thresholds(struct verdict *v, const cJSON *list)
 {
@@ -304,8 +317,8 @@ take_all(struct verdict *v)
 	    cJSON_GetObjectItemCaseSensitive(doc, "is_skipped"));
 	v->subject = string_of(doc, "subject");
 	v->message_id = string_of(doc, "message-id");
-	v->reject = string_of(doc, "reject");
 	milter = cJSON_GetObjectItemCaseSensitive(doc, "milter");
+	take_reject(v, doc, milter);
 	signature = cJSON_GetObjectItemCaseSensitive(doc, "dkim-signature");
 	if (!take_messages(v, cJSON_GetObjectItemCaseSensitive(doc, "messages")) ||
 	    !take_symbols(v, cJSON_GetObjectItemCaseSensitive(doc, "symbols")) ||

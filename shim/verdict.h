@@ -49,7 +49,8 @@ struct verdict {
 	bool		 skipped;	/* is_skipped */
 	const char	*subject;	/* NULL if there is none */
 	const char	*message_id;	/* likewise */
-	const char	*reject;	/* likewise: "discard", "quarantine" */
+	const char	*reject;	/* likewise: what milters are to do in place
+					   of the action: "discard", "quarantine" */
 
 	const char	**messages;	/* smtp_message is the first */
 	size_t		 nmessages;

@@ -56,6 +56,7 @@ static const char everything[] =
 	"\"BAD\":{\"score\":7.5,\"description\":\"very bad\","
 	"\"options\":[\"one\",\"two, three\",\"\"]},"
 	"\"A_NAME_OF_TWENTYTHREE_B\":{\"score\":12.345,\"options\":[\"o\"]}},"
+	"\"reject\":\"quarantine\","
 	"\"milter\":{\"remove_headers\":{\"X-Old\":0,\"X-Nth\":[2,-1]},"
 	"\"add_headers\":{\"X-New\":\"v\",\"X-At\":{\"value\":\"w\","
 	"\"order\":1},\"X-End\":{\"value\":\"z\",\"order\":-1},"
@@ -66,6 +67,7 @@ static const char everything[] =
 	"Subject: [SPAM] Caf\xc3\xa9\r\n" \
 	"Message: Too bad\r\n" \
 	"Message: a remark\r\n" \
+	"X-Milter-Reject: quarantine\r\n" \
 	"X-Milter-Add: X-New: v\r\n" \
 	"X-Milter-Add: X-At[1]: w\r\n" \
 	"X-Milter-Add: X-End: z\r\n" \
@@ -132,6 +134,7 @@ START_TEST(layout_with_the_table_last)
 	ck_assert_ptr_eq(strchr(s + 8, '\r'), NULL);
 	unit_holds(s, "\nMessage-ID: 1@x\nReport-End: complete\n"
 	    " pts rule name              description\n----");
+	unit_holds(s, "\nX-Milter-Reject: quarantine\nX-Milter-Add: ");
 	unit_ends(s, "-\n12.3 A_NAME_OF_TWENTYTHREE_B  [o]\n"
 	    " 7.5 BAD                    very bad [one, two, three, ]\n"
 	    "-1.2 GOOD                   good\n"
@@ -368,6 +371,34 @@ START_TEST(folded_values_are_unfolded)
 }
 END_TEST
 
+/* Two words and nothing else come behind X-Milter-Reject. */
+static const struct {
+	const char *word, *line;
+} rejects[] = {
+	{ "discard", "X-Milter-Reject: discard\r\n" },
+	{ "quarantine", "X-Milter-Reject: quarantine\r\n" },
+	{ "", "" }, { "Discard", "" }, { "discard ", "" }, { "tempfail", "" },
+	{ "discard\\r\\nX-Milter-Add: X: y", "" },
+};
+
+START_TEST(in_place_of_a_rejection)
+{
+	char *json, *expected;
+
+	json = unit_format("{\"action\":\"reject\",\"score\":20,"
+	    "\"reject\":\"%s\"}", rejects[_i].word);
+	expected = unit_format("Action: reject\r\n%s" COMPLETE,
+	    rejects[_i].line);
+	report_is(json, REPORT_RSPAMC, expected);
+	free(expected);
+	expected = unit_format("Action: reject\r\n%s" TABLE COMPLETE,
+	    rejects[_i].line);
+	report_is(json, REPORT_SPAMC, expected);
+	free(expected);
+	free(json);
+}
+END_TEST
+
 START_TEST(options_beyond_a_line)
 {
 	char *x = unit_repeat('x', 880), *json, *s;
@@ -489,7 +520,8 @@ START_TEST(everything_at_its_limit)
 	    "\"messages\":[", x, x);
 	for (i = 0; i < 20; i++)
 		text_printf(&t, "%s\"%s\"", i ? "," : "", x);
-	text_puts(&t, "],\"milter\":{\"add_headers\":{");
+	text_puts(&t, "],\"reject\":\"quarantine\","
+	    "\"milter\":{\"add_headers\":{");
 	for (i = 0; i < 300; i++)
 		text_printf(&t, "%s\"X-%03zu\":\"%.*s\"", i ? "," : "", i,
 		    (int)(i % 97), x);
@@ -501,6 +533,7 @@ START_TEST(everything_at_its_limit)
 		s = report(json, layouts[j]);
 		ck_assert_uint_eq(count(s, "\r\nSubject: xxx"), 1);
 		ck_assert_uint_eq(count(s, "\r\nMessage: xxx"), 16);
+		unit_holds(s, "\r\nX-Milter-Reject: quarantine\r\n");
 		unit_holds(s, list);
 		unit_holds(s, "cut, 4 of 20 messages, ");
 		unit_holds(s, " of 300 milter lines, ");
@@ -550,6 +583,7 @@ END_TEST
  */
 static const char *const small[] = {
 	everything,
+	"{\"action\":\"reject\",\"score\":1,\"reject\":\"discard\"}",
 	"{\"action\":\"no action\",\"score\":1}",
 	"{\"action\":\"reject\",\"score\":1,\"symbols\":{\"A\":{\"score\":2,"
 	    "\"options\":[\"o\"]},\"B\":{\"score\":1}}}",
@@ -576,6 +610,9 @@ START_TEST(no_room_is_a_failure)
 					unit_holds(text_string(&out), TABLE);
 				ck_assert_ptr_null(strstr(text_string(&out),
 				    "...]"));
+				if (v->reject != NULL)
+					unit_holds(text_string(&out),
+					    "\r\nX-Milter-Reject: ");
 			}
 			text_free(&out);
 		}
@@ -642,6 +679,7 @@ report_suite(void)
 	tcase_add_test(tc, names_of_symbols);
 	tcase_add_test(tc, names_that_are_no_headers);
 	tcase_add_test(tc, folded_values_are_unfolded);
+	tcase_add_loop_test(tc, in_place_of_a_rejection, 0, COUNT(rejects));
 	tc = unit_case(s, "hostile");
 	tcase_add_loop_test(tc, hostile_strings_stay_in_their_line, 0,
 	    COUNT(places));

@@ -165,6 +165,39 @@ START_TEST(other_members)
 }
 END_TEST
 
+/* What milters are to do in place of the action, and where it stands. */
+static const struct {
+	const char *members, *reject;
+} rejects[] = {
+	{ "\"action\":\"reject\",\"milter\":{\"reject\":\"discard\"}",
+	    "discard" },
+	{ "\"milter\":{\"reject\":\"quarantine\",\"add_headers\":{}},"
+	    "\"action\":\"reject\"", "quarantine" },
+	{ "\"action\":\"mine\",\"reject\":\"quarantine\"", "quarantine" },
+	{ "\"action\":\"reject\",\"reject\":\"discard\","
+	    "\"milter\":{\"reject\":\"quarantine\"}", "discard" },
+	{ "\"action\":\"add header\",\"milter\":{\"reject\":\"discard\"}",
+	    NULL },
+	{ "\"action\":\"reject\",\"milter\":{\"reject\":true}", NULL },
+	{ "\"action\":\"reject\",\"milter\":[\"discard\"]", NULL },
+	{ "\"action\":\"reject\",\"rmilter\":{\"reject\":\"discard\"}",
+	    NULL },
+};
+
+START_TEST(in_place_of_a_rejection)
+{
+	char *in = unit_format("{\"score\":1,%s}", rejects[_i].members);
+	struct verdict *v = unit_verdict(in);
+
+	if (rejects[_i].reject == NULL)
+		ck_assert_ptr_null(v->reject);
+	else
+		ck_assert_str_eq(v->reject, rejects[_i].reject);
+	verdict_free(v);
+	free(in);
+}
+END_TEST
+
 /* Replies that are no verdict, and why. */
 static const struct {
 	const char *in, *why;
@@ -545,6 +578,7 @@ verdict_suite(void)
 	tcase_add_test(tc, reply_of_rspamd_4_1);
 	tcase_add_test(tc, least_reply);
 	tcase_add_test(tc, other_members);
+	tcase_add_loop_test(tc, in_place_of_a_rejection, 0, COUNT(rejects));
 	tcase_add_test(tc, symbols_in_order_of_weight);
 	tcase_add_test(tc, options_that_are_strings);
 	tcase_add_test(tc, messages_of_both_forms);
