@@ -351,6 +351,9 @@ result_of(const char *in, const char *json)
 
 START_TEST(result_as_json)
 {
+	static const char value[] = "\\u0001\\\"a/b c+?>~0123456789"
+	    "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"
+	    "0123456789abcdefgh";
 	static const char *const lines[] = { "A: 1\n", "A: 1\r\n" };
 	char *is, *json;
 	size_t i, n;
@@ -372,9 +375,7 @@ START_TEST(result_as_json)
 		for (n = 0; n < 100; n++) {
 			json = unit_format("{\"action\":\"reject\",\"score\":"
 			    "1,\"x\":\"%.*s\"}", (int)n,
-			    "\\u0001\\\"a/b c+?>~0123456789abcdefghijklmnopqrst"
-			    "uvwxyz0123456789abcdefghijklmnopqrstuvwxyz01234567"
-			    "89abcdefgh" + (n < 8 ? 8 : 0));
+			    &value[n < 8 ? 8 : 0]);
 			is = result_of(lines[i], json);
 			ck_assert_str_eq(is, json);
 			free(is);
