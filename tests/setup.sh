@@ -18,7 +18,8 @@ die() {
 BUILD_PACKAGES=(autoconf automake libtool pkg-config gcc make libc6-dev libevent-dev
 	libssl-dev zlib1g-dev libconfuse-dev libcjson-dev check python3)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(clang libclang-rt-14-dev llvm valgrind xz-utils shellcheck openssl patch mandoc)
+TEST_PACKAGES=(clang libclang-rt-14-dev llvm valgrind xz-utils shellcheck openssl patch mandoc
+	bash-completion debhelper dh-apparmor dpkg-dev lintian mmdebstrap rpm)
 
 # installed PACKAGE
 installed() {
