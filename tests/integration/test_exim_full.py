@@ -355,6 +355,154 @@ class Actions(Full):
 		self.assertNotIn("quarantined", self.log())
 
 
+class Told:
+	"""What rspamd tells milters to do in place of a rejection."""
+
+	def discarded(self, message=MAIL, **options):
+		reply = self.party.send(message, **options)
+		self.assertEqual(reply.code, 250)
+		self.assertNotIn(reply.message_id(), self.party.queue())
+		return self.log()
+
+	def kept(self, message=MAIL, **options):
+		reply = self.party.send(message, **options)
+		self.assertEqual(reply.code, 250)
+		self.assertIn("-frozen", (self.party.dir / "spool" / "input" / f"{reply.message_id()}-H").read_text())
+		return self.log()
+
+
+class ToldPlain(Told, Full):
+	macros = "CHECK_SPAM_MILTER_REJECT = yes\n"
+
+	def told(self, word, action="reject", **more):
+		self.verdict(action, 20.0, milter=[f"X-Milter-Reject: {word}", "X-Milter-Add: X-A: 1"], **more)
+
+	def test_discard(self):
+		self.told("discard")
+		self.assertIn('rspamd: discarded: action="reject" score=20.0', self.discarded())
+
+	def test_quarantine(self):
+		self.told("quarantine")
+		self.assertIn("rspamd: quarantined: ", self.kept())
+		self.assertNotIn("discarded", self.log())
+
+	def test_an_action_of_any_name(self):
+		self.told("discard", "thrown away")
+		self.assertIn('rspamd: discarded: action="thrown away"', self.discarded())
+		self.told("quarantine", "put away")
+		self.assertIn("rspamd: quarantined: ", self.kept())
+
+	def test_rejected_as_ever(self):
+		"""Without that line; with another word; where it is no line of the report's own."""
+		lines = "X-Milter-Reject: tempfail", "X-Milter-Reject: ", "X-Milter-Reject: discarded", "X-Milter-Add: X: 1"
+		for line in lines:
+			self.verdict("reject", 20.0, milter=[line])
+			self.assertEqual(self.party.send(MAIL).code, 550, line)
+		line = "X-Milter-Reject: discard"
+		self.verdict("reject", 20.0, messages=[line], symbols=[("A", 1.0, line, (line,))], milter=[f"X-Milter-Add: X: {line}"])
+		self.assertEqual(self.party.send(MAIL).code, 550)
+
+	def test_report_that_is_not_whole(self):
+		self.told("discard", end=None)
+		self.deliver()
+		self.told("quarantine", end=None)
+		self.deliver()
+
+	def test_not_the_word_of_an_earlier_mail(self):
+		with self.party.connect() as connection:
+			self.told("quarantine")
+			self.assertEqual(connection.send(MAIL).code, 250)
+			self.spamd.verdict = b""
+			name = connection.send(MAIL).message_id()
+			self.assertNotIn("-frozen", (self.party.dir / "spool" / "input" / f"{name}-H").read_text())
+			self.verdict("reject", 20.0)
+			self.assertEqual(connection.send(MAIL).code, 550)
+
+	def test_postmaster(self):
+		"""His mail is marked in place of what would be done with it."""
+		for word in "discard", "quarantine":
+			self.told(word)
+			name = self.party.send(MAIL, recipients=["postmaster@mx.example"]).message_id()
+			self.assertEqual(self.party.delivered(name)["X-Spam-Status"], "Yes")
+
+
+class ToldRspamd(ToldPlain):
+	mode = " variant=rspamd"
+
+
+class ToldByDefault(Full):
+	"""The mail is rejected, and the sender knows."""
+
+	def test_rejected(self):
+		for word in "discard", "quarantine":
+			self.verdict("reject", 20.0, milter=[f"X-Milter-Reject: {word}"])
+			self.assertEqual(self.party.send(MAIL).code, 550)
+
+	def test_not_in_the_header(self):
+		self.verdict("add header", 7.0, milter=["X-Milter-Reject: quarantine"])
+		report, = values(self.head(), "X-Spam-Report")
+		self.assertNotIn("Milter", report)
+
+
+class ToldPrdr(Full):
+	"""The one who is not postmaster does not get it, and the other does."""
+
+	macros = "CHECK_SPAM_MILTER_REJECT = yes\n"
+	options = "acl_smtp_data_prdr = acl_full\nprdr_enable = true\n"
+
+	@classmethod
+	def setUpClass(cls):
+		if release() < (4, 83):
+			raise packages.Unavailable("needs Exim 4.83: PRDR")
+		super().setUpClass()
+
+	def test_discard(self):
+		self.verdict("reject", 20.0, milter=["X-Milter-Reject: discard"])
+		with self.party.connect() as connection:
+			reply = connection.send(MAIL, recipients=["user@mx.example", "postmaster@mx.example"], options=" PRDR")
+			self.assertEqual(reply.code, 353)
+			self.assertEqual([connection.read().code for _ in range(2)], [250, 250])
+			name = re.search(r"id=(\S+)", connection.read().text)[1]
+		mail = self.party.delivered(name)
+		self.assertEqual((mail["Envelope-to"], mail["X-Spam-Status"]), ("postmaster@mx.example", "Yes"))
+		self.assertIn("PRDR user@mx.example rspamd: discarded", self.log())
+
+
+class ToldReal(Told, Full):
+	"""By a real rspamd, through rspamd-shim."""
+
+	macros = "CHECK_SPAM_MILTER_REJECT = yes\n"
+
+	@classmethod
+	def setUpClass(cls):
+		cls.shim = cls.shared(Shim, backend=common_rspamd().url)
+		cls.parties = [cls.exim(cls.shim.spamd_address(variant)) for variant in (False, True) if not variant or
+		               release() >= (4, 86)]
+
+	def setUp(self):
+		pass
+
+	def each(self):
+		for self.party in self.parties:
+			self.logged = len(self.party.main_log())
+			yield self.party
+
+	def test_by_a_rule(self):
+		for party in self.each():
+			self.assertIn('discarded: action="reject"', self.discarded(b"X-Test-Score: 20\nX-Test-Reject: discard\n" + MAIL))
+			self.assertIn("quarantined", self.kept(b"X-Test-Score: 20\nX-Test-Reject: quarantine\n" + MAIL))
+			self.assertEqual(party.send(b"X-Test-Score: 20\nX-Test-Reject: no\n" + MAIL).code, 550)
+
+	def test_only_in_place_of_a_rejection(self):
+		for party in self.each():
+			reply = party.send(b"X-Test-Score: 7\nX-Test-Reject: discard\n" + MAIL)
+			self.assertEqual(party.delivered(reply.message_id())["X-Spam-Status"], "Yes")
+
+	def test_by_an_action(self):
+		for _ in self.each():
+			self.assertIn('discarded: action="thrown away"', self.discarded(b"X-Test-Action: thrown away\n" + MAIL))
+
+
 class QuarantineFile(Full):
 	"""Kept mail goes to a mailbox, all recipients in one copy."""
 

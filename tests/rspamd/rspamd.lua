@@ -64,6 +64,15 @@ rspamd_config:register_symbol{ name = 'TEST_MILTER', type = 'postfilter', score 
 		end
 	end }
 
+-- Idempotent as rspamd's own milter_headers, for a rejection ends the scan.
+rspamd_config:register_symbol{ name = 'TEST_REJECT', type = 'idempotent', score = 0.0, flags = 'empty',
+	callback = function(task)
+		local word = task:get_header('X-Test-Reject')
+		if word then
+			task:set_milter_reply{ reject = word }
+		end
+	end }
+
 -- A slow scan: connects to a port that accepts and never answers.
 rspamd_config:register_symbol{ name = 'TEST_SLEEP', type = 'normal', score = 0.0,
 	callback = function(task)
