@@ -65,14 +65,15 @@ static const char exim_lines[] =
     "From MAILER-DAEMON Mon Nov 23 06:05:49 2026\n"
     "X-Envelope-From: <sender@sender.example>\n"
     "X-Envelope-To: ";
-static const char one_rcpt[] = "rcpt@rcpt.example\n";
+static const char one_rcpt[] = "rcpt0@rcpt.example\n";
+/* In the Received header, where there is no other recipient. */
+static const char for_rcpt[] = "\n\tfor rcpt0@rcpt.example";
 static const char mail_head[] =
     "Received: from client.sender.example ([192.0.2.7] "
     "helo=mail.sender.example)\n"
     "\tby mx.rcpt.example with esmtp (Exim 4.96)\n"
     "\t(envelope-from <sender@sender.example>)\n"
-    "\tid 1xVA4m-0004UG-OO\n"
-    "\tfor rcpt@rcpt.example;\n"
+    "\tid 1xVA4m-0004UG-OO%s;\n"
     "\tMon, 23 Nov 2026 06:05:49 +0000\n"
     "From: A Sender <sender@sender.example>\n"
     "To: A Recipient <rcpt@rcpt.example>\n"
@@ -334,7 +335,8 @@ make_head(struct client *c)
 		    "%s\r\n", l->size, l->rcpts);
 		break;
 	}
-	n += snprintf(c->head + n, HEAD_MAX - (size_t)n, mail_head, c->id);
+	n += snprintf(c->head + n, HEAD_MAX - (size_t)n, mail_head,
+	    l->recipients == 1 ? for_rcpt : "", c->id);
 	c->nhead = (size_t)n;
 }
 
@@ -445,8 +447,11 @@ run(struct load *l)
 static int
 make_rest(struct load *l)
 {
-	size_t head = sizeof(mail_head) - 1 - 2 + ID_SIZE - 1, i;
+	size_t head, i;
 
+	head = sizeof(mail_head) - 1 - 2 * 2 + ID_SIZE - 1;
+	if (l->recipients == 1)
+		head += sizeof(for_rcpt) - 1;
 	if (l->size <= head)
 		return -1;
 	l->nrest = l->size - head;

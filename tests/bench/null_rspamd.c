@@ -6,16 +6,22 @@
  *
  * It takes POST /checkv2 and answers a fixed verdict of about 1.5 KiB, in
  * which stand the mail's Message-ID and how many bytes of it came; then it
- * closes, as rspamd's scan workers do.  SYMBOLS are so many more than its 11.  Anything else is refused: a request
- * without one of the envelope's headers is too.  Without PORT it takes any free
- * one: its address is written to stdout once it listens.  SIGTERM ends it, with
- * the counts on stdout.
+ * closes, as rspamd's scan workers do.  SYMBOLS are so many more than its 11.
+ * The mail may also be in shared memory, which the headers Shm, Shm-Offset and
+ * Shm-Length name: so rspamd_proxy hands it to a rspamd of its own host, in a
+ * GET /checkv2.  GET /ping gets its pong, which does not count.  Anything else
+ * is refused: a request without one of the envelope's headers is too.  Without
+ * PORT it takes any free one: its address is written to stdout once it listens.
+ * SIGTERM ends it, with the counts on stdout.
  */
 #include "config.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -60,7 +66,9 @@ struct client {
 	uint64_t	 got;		/* bytes of the request */
 	uint64_t	 due;		/* its length; 0: not known yet */
 	size_t		 head;		/* length of its head */
-	char		 start[START_MAX + 1];	/* its first bytes, and a NUL */
+	uint64_t	 mail;		/* length of the mail */
+	bool		 ping;
+	char		 start[START_MAX + MAIL_MAX + 1];	/* its first bytes, and a NUL */
 };
 
 /* The verdict, with places for more symbols, the bytes' number and the
@@ -164,12 +172,18 @@ answer(struct client *c)
 	const char *id;
 	int n;
 
+	if (c->ping) {
+		n = snprintf(body, s->size, "pong\r\n");
+		(void)respond(c, "200 OK", body, n);
+		close_client(c);
+		return;
+	}
 	if ((id = strstr(c->start + c->head, name)) == NULL) {
 		refuse(c, "no Message-ID");
 		return;
 	}
 	id += sizeof(name) - 1;
-	n = snprintf(body, s->size, verdict, s->symbols, c->due - c->head,
+	n = snprintf(body, s->size, verdict, s->symbols, c->mail,
 	    (int)strcspn(id, ">\n"), id);
 	if (n < (int)s->size && respond(c, "200 OK", body, n))
 		s->answered++;
@@ -178,32 +192,78 @@ answer(struct client *c)
 	close_client(c);
 }
 
+/* The value of a header in the head, which ends with a NUL, or NULL. */
+static const char *
+header(const struct client *c, const char *name)
+{
+	char line[32];
+	int n = snprintf(line, sizeof(line), "\r\n%s: ", name);
+	/* proxies may write names in their own way */
+	const char *p = strcasestr(c->start, line);
+
+	return p == NULL ? NULL : p + n;
+}
+
+/* The mail is in shared memory: looks at its start.  What is wrong, or NULL. */
+static const char *
+read_shared(struct client *c)
+{
+	const char *name = header(c, "Shm"), *at = header(c, "Shm-Offset");
+	const char *length = header(c, "Shm-Length");
+	char path[NAME_MAX];
+	struct stat st;
+	off_t offset = at == NULL ? 0 : strtoll(at, NULL, 10);
+	ssize_t n = -1;
+	int fd;
+
+	if (name == NULL || length == NULL)
+		return "there is no mail";
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(name, "\r"),
+	    name);
+	c->mail = strtoull(length, NULL, 10);
+	if ((fd = shm_open(path, O_RDONLY, 0)) == -1)
+		return "no such shared memory";
+	if (fstat(fd, &st) == 0 &&
+	    (uint64_t)st.st_size >= (uint64_t)offset + c->mail)
+		n = pread(fd, c->start + c->head,
+		    c->mail < MAIL_MAX ? c->mail : MAIL_MAX, offset);
+	(void)close(fd);
+	if (n == -1)
+		return "the shared memory is too short";
+	c->start[c->head + (size_t)n] = '\0';
+	return NULL;
+}
+
 /* Reads the head that ends at END; returns what is wrong, or NULL. */
 static const char *
 read_head(struct client *c, char *end)
 {
 	static const char *const wanted[] = { "Queue-Id", "From", "Rcpt", "IP",
 	    "Helo", "Hostname" };
-	static const char length_name[] = "\r\nContent-Length: ";
-	const char *length;
-	char line[32];
+	const char *length, *why = NULL;
 	size_t i;
 
 	c->head = (size_t)(end - c->start) + 4;
 	*end = '\0';
-	/* proxies may write names in their own way */
-	length = strcasestr(c->start, length_name);
+	if ((c->ping = strncmp(c->start, "GET /ping ", 10) == 0)) {
+		c->due = c->head;
+		return NULL;
+	}
+	length = header(c, "Content-Length");
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (header(c, wanted[i]) == NULL)
+			why = "the envelope is not whole";
+	if (strncmp(c->start, "GET /checkv2 HTTP/1.1\r\n", 23) == 0) {
+		c->due = c->head;
+		return why != NULL ? why : read_shared(c);
+	}
 	if (strncmp(c->start, "POST /checkv2 HTTP/1.1\r\n", 24) != 0 ||
 	    length == NULL)
 		return "not a POST /checkv2 with Content-Length";
-	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		(void)snprintf(line, sizeof(line), "\r\n%s: ", wanted[i]);
-		if (strcasestr(c->start, line) == NULL)
-			return "the envelope is not whole";
-	}
 	*end = '\r';
-	c->due = c->head + strtoull(length + sizeof(length_name) - 1, NULL, 10);
-	return NULL;
+	c->mail = strtoull(length, NULL, 10);
+	c->due = c->head + c->mail;
+	return why;
 }
 
 /* Keeps what belongs to the start of the request. */
@@ -264,8 +324,10 @@ on_read(evutil_socket_t fd, short what, void *arg)
 			return;
 	} while (n == READ_MAX);
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
-		/* rspamd gives a client that half-closes no answer either */
-		c->server->refused++;
+		/* rspamd gives a client that half-closes no answer either;
+		 * who says nothing at all only looked whether it listens */
+		if (c->got > 0)
+			c->server->refused++;
 		close_client(c);
 	}
 }
@@ -287,6 +349,8 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
 	c->server = s;
 	c->got = c->due = 0;
 	c->head = 0;
+	c->mail = 0;
+	c->ping = false;
 	c->start[0] = '\0';
 	c->ev = event_new(s->base, fd, EV_READ | EV_PERSIST, on_read, c);
 	if (c->ev == NULL || event_add(c->ev, NULL) == -1) {
