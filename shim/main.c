@@ -11,6 +11,7 @@
 #include "probe.h"
 #include "shim/help.h"
 #include "supervisor.h"
+#include "top.h"
 
 #define DEFAULT_FILE	SYSCONFDIR "/rspamd-shim.conf"
 
@@ -52,6 +53,8 @@ run(struct options *o)
 
 	if (!open_standard_streams())
 		return EX_OSERR;
+	if (o->task == OPTIONS_TOP && o->page != NULL)
+		return top_run(o->page);
 	if (o->args.file == NULL && access(DEFAULT_FILE, F_OK) == 0)
 		o->args.file = DEFAULT_FILE;
 	if ((conf = conf_load(&o->args, say)) == NULL)
@@ -60,7 +63,12 @@ run(struct options *o)
 		return supervisor_run(&o->args, conf);
 	if (o->task == OPTIONS_PROBE)
 		code = probe_run(conf, stdout);
-	else if (o->task == OPTIONS_DUMP)
+	else if (o->task == OPTIONS_TOP && conf->nstatus > 0)
+		code = top_run(conf->status[0].address);
+	else if (o->task == OPTIONS_TOP) {
+		say("--top needs the address of a page: no status section has one");
+		code = EX_USAGE;
+	} else if (o->task == OPTIONS_DUMP)
 		conf_dump(conf, stdout);
 	else
 		printf("%s: the configuration is right\n",

@@ -14,6 +14,7 @@ enum {
 	OPT_CHECK_CONFIG,
 	OPT_DUMP_CONFIG,
 	OPT_PROBE,
+	OPT_TOP,
 	OPT_DAEMON,
 	OPT_PID_FILE,
 	OPT_VERSION,
@@ -29,6 +30,7 @@ static const struct option long_options[] = {
 	{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
 	{ "dump-config", no_argument, NULL, OPT_DUMP_CONFIG },
 	{ "probe", no_argument, NULL, OPT_PROBE },
+	{ "top", no_argument, NULL, OPT_TOP },
 	{ "daemon", no_argument, NULL, OPT_DAEMON },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -88,6 +90,9 @@ take(struct options *o, int opt, const char *s)
 	case OPT_PROBE:
 		want(o, OPTIONS_PROBE);
 		break;
+	case OPT_TOP:
+		want(o, OPTIONS_TOP);
+		break;
 	case OPT_DAEMON:
 		a->daemon = true;
 		break;
@@ -117,6 +122,8 @@ options_read(struct options *o, int argc, char **argv, FILE *err)
 	while (code == 0 && o->task < OPTIONS_VERSION &&
 	    (opt = getopt_long(argc, argv, "c:l:b:", long_options, NULL)) != -1)
 		code = take(o, opt, optarg);
+	if (code == 0 && o->task == OPTIONS_TOP && optind < argc)
+		o->page = argv[optind++];
 	if (code == 0 && o->task < OPTIONS_VERSION && optind < argc) {
 		fprintf(err, "rspamd-shim: unexpected argument: %s\n",
 		    argv[optind]);

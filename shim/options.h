@@ -16,6 +16,7 @@ enum options_task {
 	OPTIONS_CHECK,
 	OPTIONS_DUMP,
 	OPTIONS_PROBE,
+	OPTIONS_TOP,
 	OPTIONS_VERSION,
 	OPTIONS_HELP
 };
@@ -23,6 +24,7 @@ enum options_task {
 struct options {
 	enum options_task task;
 	struct conf_args args;	/* its strings are those of the command line */
+	const char *page;	/* OPTIONS_TOP: the page's address, or NULL */
 };
 
 /*

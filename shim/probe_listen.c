@@ -2,11 +2,8 @@
 #include "config.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <errno.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "probe_kind.h"
@@ -154,8 +151,9 @@ judge_page(const struct check *c, const struct probe_wire_answer *a)
 }
 
 static void
-check_address(struct check *c, const struct sockaddr *sa, socklen_t len)
+check_address(const struct sockaddr *sa, socklen_t len, void *arg)
 {
+	struct check *c = arg;
 	const struct probe_wire_question q = { c->ask, strlen(c->ask), false,
 	    PROBE_WIRE_HTTP };
 	struct probe_wire_answer a;
@@ -169,42 +167,6 @@ check_address(struct check *c, const struct sockaddr *sa, socklen_t len)
 	probe_wire_free(&a);
 	if (found > c->worst)
 		c->worst = found;
-}
-
-static void
-check_unix(struct check *c, const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-
-	/* conf.c has seen to its length */
-	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	check_address(c, (const struct sockaddr *)&sun, sizeof(sun));
-}
-
-/* All addresses of HOST:PORT, found as listener.c finds them. */
-static void
-check_host(struct check *c, const char *address)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *ai;
-	const char *port = strrchr(address, ':') + 1, *h;
-	char host[256];
-	int rc;
-
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(port - address) - 1,
-	    address);
-	host[strcspn(host, "]")] = '\0';
-	h = host[0] == '[' ? host + 1 : host;
-	/* without a name the addresses are this host's own */
-	rc = getaddrinfo(strcmp(h, "*") == 0 ? NULL : h, port, &hints, &list);
-	if (rc != 0) {
-		probe_report_say(c->place, PROBE_PROBLEM, "name", "%s; correct "
-		    "the address to listen on", gai_strerror(rc));
-		c->worst = PROBE_LISTEN_STRANGER;
-		return;
-	}
-	for (ai = list; ai != NULL; ai = ai->ai_next)
-		check_address(c, ai->ai_addr, ai->ai_addrlen);
-	freeaddrinfo(list);
 }
 
 /* What the configuration alone tells. */
@@ -226,18 +188,19 @@ check_settings(struct check *c, const struct conf *conf)
 static enum probe_listen
 check_all(struct check *c)
 {
-	const char *address = c->listen->address, *why;
-	const char *path = conf_unix_path(address);
+	const char *why;
 
 	if (c->listen->tls != NULL &&
 	    (c->peer.tls = tls_client(false, NULL, &why)) == NULL) {
 		probe_report_say(c->place, PROBE_PROBLEM, "tls", "%s", why);
 		return PROBE_LISTEN_STRANGER;
 	}
-	if (path != NULL)
-		check_unix(c, path);
-	else
-		check_host(c, address);
+	why = probe_wire_each(c->listen->address, check_address, c);
+	if (why != NULL) {
+		probe_report_say(c->place, PROBE_PROBLEM, "name", "%s; correct "
+		    "the address to listen on", why);
+		c->worst = PROBE_LISTEN_STRANGER;
+	}
 	tls_free(c->peer.tls);
 	return c->worst;
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include <sys/un.h>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -348,4 +351,43 @@ probe_wire_line(const struct probe_wire_answer *a, char *buf, size_t size)
 	(void)snprintf(buf, size, "%.*s", (int)strcspn(a->raw, "\r\n"),
 	    a->raw);
 	return buf;
+}
+
+/* All addresses of HOST:PORT. */
+static const char *
+each_of_host(const char *address, void (*fn)(const struct sockaddr *,
+    socklen_t, void *), void *arg)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *ai;
+	const char *port = strrchr(address, ':') + 1, *h;
+	char host[256];
+	int rc;
+
+	(void)snprintf(host, sizeof(host), "%.*s", (int)(port - address) - 1,
+	    address);
+	host[strcspn(host, "]")] = '\0';
+	h = host[0] == '[' ? host + 1 : host;
+	/* without a name the addresses are this host's own */
+	rc = getaddrinfo(strcmp(h, "*") == 0 ? NULL : h, port, &hints, &list);
+	if (rc != 0)
+		return gai_strerror(rc);
+	for (ai = list; ai != NULL; ai = ai->ai_next)
+		fn(ai->ai_addr, ai->ai_addrlen, arg);
+	freeaddrinfo(list);
+	return NULL;
+}
+
+const char *
+probe_wire_each(const char *address, void (*fn)(const struct sockaddr *,
+    socklen_t, void *), void *arg)
+{
+	const char *path = conf_unix_path(address);
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	if (path == NULL)
+		return each_of_host(address, fn, arg);
+	/* the caller has seen to its length */
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	fn((const struct sockaddr *)&sun, sizeof(sun), arg);
+	return NULL;
 }

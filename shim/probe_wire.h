@@ -78,6 +78,13 @@ void	probe_wire_ask(const struct probe_wire_peer *peer,
 	    const struct probe_wire_question *q, struct probe_wire_answer *a);
 void	probe_wire_free(struct probe_wire_answer *a);
 
+/*
+ * Calls FN with each socket address of ADDRESS, which has the form of one to
+ * listen on, found as listener.c finds them.  Returns why it has none, or NULL.
+ */
+const char *probe_wire_each(const char *address, void (*fn)(
+	    const struct sockaddr *sa, socklen_t len, void *arg), void *arg);
+
 /* The days that the certificate of the context CTX is still valid for. */
 int	probe_wire_days(struct ssl_ctx_st *ctx);
 

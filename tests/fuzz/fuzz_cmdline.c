@@ -103,7 +103,7 @@ static void
 write_again(struct line *l, const struct options *o)
 {
 	static const char *const tasks[] = { NULL, "--check-config",
-	    "--dump-config", "--probe", "--version", "--help" };
+	    "--dump-config", "--probe", "--top", "--version", "--help" };
 	const struct conf_args *a = &o->args;
 
 	add(l, "rspamd-shim", NULL, 0);
@@ -116,6 +116,9 @@ write_again(struct line *l, const struct options *o)
 	if (a->daemon)
 		add(l, "--daemon", NULL, 0);
 	add_value(l, "", tasks[o->task]);
+	if (o->page != NULL)
+		add_value(l, "--", "");
+	add_value(l, "", o->page);
 }
 
 static void
@@ -143,6 +146,7 @@ same(const struct options *o, const struct options *p)
 	same_string(a->file, b->file);
 	same_string(a->password_file, b->password_file);
 	same_string(a->pid_file, b->pid_file);
+	same_string(o->page, p->page);
 	same_list(a->listen, a->nlisten, b->listen, b->nlisten);
 	same_list(a->backend, a->nbackend, b->backend, b->nbackend);
 	same_list(a->controller, a->ncontroller, b->controller,
