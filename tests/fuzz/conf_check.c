@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
@@ -16,6 +17,10 @@
 #include "tls.h"
 
 #define SECRET_FD	100	/* of CONF_CHECK_SECRET */
+#define FILE_NAME	"/proc/self/fd/1000"	/* of no descriptor */
+
+static const void *text;	/* of the file of that name */
+static size_t text_len;
 
 static unsigned long nlines;	/* of the file that is loaded */
 static size_t nfaults;
@@ -80,14 +85,35 @@ tls_free(struct ssl_ctx_st *ctx)
 	free(ctx);
 }
 
-/* ---- files ---- */
-
-static void
-fill(int fd, const void *p, size_t len)
+/*
+ * The configuration file is memory: a real one, of a descriptor even, takes a
+ * fifth of a run.
+ */
+FILE *
+fopen(const char *path, const char *mode)
 {
-	require(ftruncate(fd, 0) == 0);
-	require(pwrite(fd, p, len, 0) == (ssize_t)len);
+	static FILE *(*real)(const char *, const char *);
+
+	if (strcmp(path, FILE_NAME) == 0)
+		/* fmemopen() does not say const */
+		return fmemopen((void *)(uintptr_t)text, text_len, mode);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "fopen");
+	return real(path, mode);
 }
+
+/* What has no descriptor is that file. */
+int
+fstat(int fd, struct stat *st)
+{
+	if (fd != -1)
+		return fstatat(fd, "", st, AT_EMPTY_PATH);
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFREG;
+	return 0;
+}
+
+/* ---- files ---- */
 
 void
 conf_check_init(void)
@@ -97,25 +123,20 @@ conf_check_init(void)
 	require(fd != -1 && dup2(fd, SECRET_FD) == SECRET_FD);
 	require(close(fd) == 0);
 	require(fchmod(SECRET_FD, 0600) == 0);
-	fill(SECRET_FD, "secret\n", 7);
+	require(write(SECRET_FD, "secret\n", 7) == 7);
 }
 
 const char *
 conf_check_file(const void *p, size_t len)
 {
-	static char path[40];
-	static int fd = -1;
 	size_t i;
 
-	if (fd == -1) {
-		require((fd = memfd_create("conf", MFD_CLOEXEC)) != -1);
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	}
-	fill(fd, p, len);
+	text = p;
+	text_len = len;
 	nlines = 1;
 	for (i = 0; i < len; i++)
 		nlines += ((const char *)p)[i] == '\n';
-	return path;
+	return FILE_NAME;
 }
 
 /* ---- the checks ---- */
@@ -124,19 +145,17 @@ conf_check_file(const void *p, size_t len)
 static void
 on_fault(const char *line)
 {
-	static const char file[] = "/proc/self/fd/";
+	static const char file[] = FILE_NAME ":";
 	const char *p;
-	char *end;
 
 	nfaults++;
 	require(*line != '\0');
 	for (p = line; *p != '\0'; p++)
 		require(!iscntrl((unsigned char)*p));
-	if (strncmp(line, file, sizeof(file) - 1) != 0)
-		return;
-	(void)strtoul(line + sizeof(file) - 1, &end, 10);
-	if (*end == ':' && isdigit((unsigned char)end[1]))
-		require(strtoul(end + 1, NULL, 10) - 1 < nlines);
+	p = line + sizeof(file) - 1;
+	if (strncmp(line, file, sizeof(file) - 1) == 0 &&
+	    isdigit((unsigned char)*p))
+		require(strtoul(p, NULL, 10) - 1 < nlines);
 }
 
 static void

@@ -20,7 +20,7 @@
 /* Makes the file of CONF_CHECK_SECRET; to be called first. */
 void	conf_check_init(void);
 
-/* The path of a file of the LEN bytes at P, until the next call. */
+/* The path of a file of the LEN bytes at P, the caller's, until the next call. */
 const char *conf_check_file(const void *p, size_t len);
 
 /*
