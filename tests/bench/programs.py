@@ -158,8 +158,8 @@ class Haproxy(Program):
 		return self
 
 
-# Without buffering of requests: what takes the fewest instructions, as it
-# would otherwise write a mail above client_body_buffer_size into a file.
+# What costs it least: with a smaller buffer it writes mail into files, and
+# without buffering of requests it takes half as much again for 1 MiB.
 NGINX = """daemon off;
 worker_processes 1;
 pid {dir}/nginx.pid;
@@ -180,7 +180,7 @@ http {{
 			proxy_pass http://{null};
 			proxy_http_version 1.1;
 			proxy_set_header Connection close;
-			proxy_request_buffering off;
+			client_body_buffer_size 2m;
 		}}
 	}}
 }}
