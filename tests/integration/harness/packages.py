@@ -44,6 +44,7 @@ GROUPS = {
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
 	"sendmail": (["sendmail-bin", "sendmail-base", "sendmail-cf", "m4"], "usr/libexec/sendmail/sendmail"),
 	"promtool": (["prometheus"], "usr/bin/promtool"),
+	"tmux": (["tmux"], "usr/bin/tmux"),
 	"haproxy": (["haproxy"], "usr/sbin/haproxy"),
 	"nginx": (["nginx"], "usr/sbin/nginx"),
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
