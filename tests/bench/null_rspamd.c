@@ -432,7 +432,7 @@ prepare(struct server *s, unsigned long n)
 	s->symbols[0] = '\0';
 	for (i = 0; i < n; i++)
 		at += (size_t)snprintf(s->symbols + at, most - at,
-		    "\"BENCH_%03lu\":{\"name\":\"BENCH_%03lu\",\"score\":0.0,"
+		    "\"TEST_%03lu\":{\"name\":\"TEST_%03lu\",\"score\":0.0,"
 		    "\"metric_score\":0.0,\"description\":\"A symbol more\","
 		    "\"options\":[\"one\",\"two\"]},", i, i);
 	return 0;

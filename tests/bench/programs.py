@@ -64,10 +64,10 @@ def tree(pid):
 	return [pid] + [p for child in process.children(pid) for p in tree(child)]
 
 
-def load(build, address, protocol, size, *, connections=1, seconds=3600.0, count=100000, recipients=1):
+def load(build, address, protocol, size, *, connections=1, seconds=3600.0, count=100000, recipients=1, cut=False):
 	"""One run of bench-load, which checks every reply; its account."""
 	command = [built(build, "bench-load"), "-p", protocol, "-s", size, "-c", connections, "-n", count, "-r", recipients,
-	           "-t", seconds, address]
+	           "-t", seconds, *(["-x"] if cut else []), address]
 	done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
 	                      check=False)
 	account = fields(done.stdout)
