@@ -47,6 +47,7 @@ CASES = {
 	                   ("rspamd_shim_reloads_total", ',result="done"', GROWS)]),
 	"LearningFails": ([("rspamd_shim_backend_requests_total", ',backend="b",role="learn",result="timeout"', "0x30 1x60")],
 	                  [("rspamd_shim_backend_requests_total", ',backend="b",role="learn",result="cancelled"', GROWS),
+	                   ("rspamd_shim_backend_requests_total", ',backend="b",role="learn",result="timeout"', RESTS),
 	                   ("rspamd_shim_backend_requests_total", ',backend="b",role="scan",result="timeout"', GROWS)]),
 	"LogLost": ([("rspamd_shim_log_lines_lost_total", "", GROWS)], [("rspamd_shim_log_lines_lost_total", "", RESTS)]),
 }
@@ -238,6 +239,19 @@ class Terminal(Case):
 		first, second = re.findall(r"(?s)speed .*?(?=before|\Z)", self.screen())
 		for word in ("icanon", "echo", "isig"):
 			self.assertRegex(second, rf"(?<![-\w]){word}\b")
+
+	def test_restart_between_two_looks(self):
+		"""What a new daemon has counted is no less than what the old one had: there is no negative rate."""
+		def page(start, verdicts):
+			text = f'x 1\nrspamd_shim_start_time_seconds {start}\nrspamd_shim_requests_total{{outcome="verdict"}} {verdicts}\n'
+			self.rspamd.raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+		self.address = self.rspamd.url.removeprefix("http://")
+		page(1, 5000)
+		self.open(80, 24)
+		self.await_screen(r"verdict .* 5000\b")
+		page(2, 7)
+		self.await_screen(r"verdict .* 7\b")
+		self.assertNotRegex(self.screen(), r"verdict +-")
 
 	def test_sizes(self):
 		self.shim()
