@@ -5,6 +5,7 @@ Each is made once, when the first test asks for it.
 
 import atexit
 import functools
+import hashlib
 import os
 import pathlib
 import shutil
@@ -32,7 +33,30 @@ def need(*programs):
 			raise unittest.SkipTest(f"{program} is not there")
 
 
-@functools.cache
+def once(make):
+	"""As functools.cache, and what failed fails in the same way again, without another try."""
+	@functools.cache
+	def tried():
+		try:
+			return make(), None
+		except Exception as why:
+			return None, why
+
+	@functools.wraps(make)
+	def made():
+		result, why = tried()
+		if why:
+			raise why
+		return result
+
+	return made
+
+
+def digest(path):
+	return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@once
 def scratch():
 	"""A folder for this run."""
 	folder = pathlib.Path(tempfile.mkdtemp(prefix="packaging-"))
@@ -57,7 +81,7 @@ def clean_environment(**more):
 	return {**{k: v for k, v in os.environ.items() if not k.startswith(gone)}, **more}
 
 
-@functools.cache
+@once
 def built():
 	"""A configured and built folder."""
 	given = os.environ.get("BUILD")
@@ -80,7 +104,7 @@ def release(build, **environment):
 	return tarballs[0]
 
 
-@functools.cache
+@once
 def tarball():
 	"""A copy of the release's tarball."""
 	made = release(built())
@@ -89,7 +113,7 @@ def tarball():
 	return copy
 
 
-@functools.cache
+@once
 def unpacked():
 	"""The tarball's contents."""
 	path = folder("release")
@@ -106,7 +130,7 @@ def make_debs(name, *options, **environment):
 	return path
 
 
-@functools.cache
+@once
 def debs():
 	return make_debs("deb")
 
@@ -127,7 +151,7 @@ def make_rpms(name, **environment):
 	return path / "RPMS"
 
 
-@functools.cache
+@once
 def rpms():
 	return make_rpms("rpm")
 
