@@ -252,6 +252,8 @@ class Terminal(Case):
 		page(2, 7)
 		self.await_screen(r"verdict .* 7\b")
 		self.assertNotRegex(self.screen(), r"verdict +-")
+		self.run_tmux("send-keys", "q")
+		self.await_screen(r"code 0")
 
 	def test_sizes(self):
 		self.shim()
