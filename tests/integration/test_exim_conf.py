@@ -657,7 +657,8 @@ class Ways(Conf):
 		self.assertEqual(party.send(MAIL).code, 550)
 
 	def test_variables_of_another_acl_are_no_verdict(self):
-		names = ("action", "score", "score_int", "bar", "report", "subject", "message", "headers", "unscanned", "foreign")
+		names = ("action", "score", "score_int", "bar", "report", "subject", "message", "instead", "spare", "headers",
+		         "unscanned", "foreign")
 		junk = "".join(f"\t\tset acl_m_rspamd_{name} = Subject\n" for name in names)
 		left = "|".join(f"$acl_m_rspamd_{name}" for name in names)
 		party = self.exim(options="acl_smtp_data = acl_outer\n",
