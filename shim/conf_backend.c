@@ -84,7 +84,8 @@ conf_backend_share(struct conf_backend *b, cfg_t *sec)
 {
 	b->weight = 1;
 	b->keep_alive = true;
-	if (sec == NULL)
+	/* without a URL it is at fault already */
+	if (sec == NULL || b->url == NULL)
 		return;
 	b->weight = whole(b->url, sec, "weight", 1, 1000);
 	b->priority = whole(b->url, sec, "priority", 0, 1000);

@@ -91,6 +91,16 @@ class Configuration(Case):
 		self.assertEqual(code, EX_CONFIG)
 		self.assertIn("larger than 1 MiB", err)
 
+	def test_an_address_of_nothing(self):
+		"""Whatever else is wrong in its section: there is no name to tell it by."""
+		for section in ("backend '' { weight = 5555 }", "listen '' { mode = 9 }", "controller '' { ca_file = /nowhere }",
+		                "status '' { allow = { x } }"):
+			with self.subTest(section):
+				code, _, err = self.load(section + "\n", "--check-config")
+				self.assertEqual(code, EX_CONFIG)
+				self.assertIn("an empty ", err)
+				self.assertNotIn("(null)", err)
+
 	def test_nothing_is_named_twice(self):
 		for option, address in (("-l", "127.0.0.1:7830"), ("-b", "http://127.0.0.1:1"), ("--controller", "http://127.0.0.1:1")):
 			with self.subTest(option):
