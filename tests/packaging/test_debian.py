@@ -41,7 +41,7 @@ class Packages(unittest.TestCase):
 		self.assertEqual({owner for _, owner in found.values()}, {"root/root"})
 		self.assertEqual({mode for mode, _ in found.values()} - {"-rw-r--r--", "-rwxr-xr-x"}, set())
 		needed = {word.split()[0] for word in field("rspamd-shim", "Depends").split(", ")}
-		self.assertEqual(needed & {"systemd", "rspamd", "exim4"}, set())
+		self.assertEqual({name for name in needed if name.startswith(("systemd", "rspamd", "exim"))}, set())
 
 	def test_exim_and_others(self):
 		self.assertEqual(field("exim-rspamd", "Architecture"), "all")
