@@ -183,8 +183,8 @@ check(struct line *l, size_t which)
 		options_free(&p);
 		clear(&again);
 		/* that of some: it takes many times as long as the rest */
-		if (which % 4 == 0)
-			check_conf(&o, which / 4 % 2 == 0);
+		if (which % 8 == 0)
+			check_conf(&o, which / 8 % 4 == 0);
 	}
 	options_free(&o);
 }
