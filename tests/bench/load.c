@@ -36,6 +36,7 @@
 #include <event2/event.h>
 
 #include "address.h"
+#include "verdict.h"
 
 #define HEAD_MAX	131072		/* request's and mail's head */
 #define REPLY_MAX	32768
@@ -52,7 +53,7 @@ enum protocol { SPAMC, RSPAMC, HTTP, NPROTOCOLS };
 
 static const char *const protocol_names[] = { "spamc", "rspamc", "http" };
 
-/* How the replies begin and end. */
+/* How the replies begin, and how reports end. */
 static const char *const reply_begin[] = {
 	"SPAMD/1.1 0 EX_OK\r\nSpam: False ; 2.3 / 6.0\r\n\r\n"
 	    "Action: no action\r\n",
@@ -61,8 +62,7 @@ static const char *const reply_begin[] = {
 	"HTTP/1.1 200 OK\r\n"
 };
 static const char cut_begin[] = "\r\nReport-End: cut, ";
-static const char *const reply_end[] = { "\r\nReport-End: complete\r\n",
-    "\r\nReport-End: complete\r\n", "}" };
+static const char reply_end[] = "\r\nReport-End: complete\r\n";
 
 /* What Exim puts before a mail for a scanner, and at its start. */
 static const char exim_lines[] =
@@ -135,30 +135,6 @@ now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Does the reply begin and end as it should, with what is due in it? */
-static const char *
-check_first(const struct client *c)
-{
-	const struct load *l = c->load;
-	const char *begin = reply_begin[l->protocol];
-	const char *end = reply_end[l->protocol];
-	char length[40];
-
-	(void)snprintf(length, sizeof(length), l->protocol == HTTP ?
-	    "\"options\":[\"%zu\"]" : "[%zu]\r\n", l->size);
-	if ((c->got < strlen(end) ||
-	    strcmp(c->reply + c->got - strlen(end), end) != 0) &&
-	    (!l->cut || strstr(c->reply, cut_begin) == NULL))
-		return "it ends otherwise";
-	if (strncmp(c->reply, begin, strlen(begin)) != 0)
-		return "it begins otherwise";
-	if (strstr(c->reply, length) == NULL)
-		return "the length of the mail is another";
-	if (strstr(c->reply, c->id) == NULL)
-		return "the Message-ID is another";
-	return NULL;
-}
-
 /* Where in a reply begins what is the same for all: a proxy has its own head. */
 static const char *
 constant_part(const struct client *c)
@@ -169,6 +145,34 @@ constant_part(const struct client *c)
 		return c->reply;
 	body = strstr(c->reply, "\r\n\r\n");
 	return body == NULL ? c->reply : body + 4;
+}
+
+/* Does the reply begin and end as it should, with what is due in it? */
+static const char *
+check_first(const struct client *c)
+{
+	const struct load *l = c->load;
+	const char *begin = reply_begin[l->protocol];
+	char length[40], body[REPLY_MAX];
+
+	if (strncmp(c->reply, begin, strlen(begin)) != 0)
+		return "it begins otherwise";
+	if (l->protocol == HTTP) {
+		(void)snprintf(body, sizeof(body), bench_verdict, "",
+		    (uint64_t)l->size, (int)strlen(c->id), c->id);
+		return strcmp(constant_part(c), body) == 0 ? NULL :
+		    "the verdict is another";
+	}
+	(void)snprintf(length, sizeof(length), "[%zu]\r\n", l->size);
+	if ((c->got < sizeof(reply_end) ||
+	    strcmp(c->reply + c->got - (sizeof(reply_end) - 1), reply_end) != 0) &&
+	    (!l->cut || strstr(c->reply, cut_begin) == NULL))
+		return "it ends otherwise";
+	if (strstr(c->reply, length) == NULL)
+		return "the length of the mail is another";
+	if (strstr(c->reply, c->id) == NULL)
+		return "the Message-ID is another";
+	return NULL;
 }
 
 /* What is wrong with the reply, or NULL. */

@@ -40,6 +40,7 @@
 #include <event2/listener.h>
 
 #include "address.h"
+#include "verdict.h"
 
 /* The head of the request must end within START_MAX bytes, and within MAIL_MAX
  * more the Message-ID. */
@@ -70,42 +71,6 @@ struct client {
 	bool		 ping;
 	char		 start[START_MAX + MAIL_MAX + 1];	/* its first bytes, and a NUL */
 };
-
-/* The verdict, with places for more symbols, the bytes' number and the
- * Message-ID. */
-static const char verdict[] =
-    "{\"is_skipped\":false,\"score\":2.3,\"required_score\":15.0,"
-    "\"action\":\"no action\",\"thresholds\":{\"reject\":15.0,"
-    "\"rewrite subject\":8.0,\"add header\":6.0,\"greylist\":4.0},"
-    "\"symbols\":{%s"
-    "\"ARC_NA\":{\"name\":\"ARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
-    "\"description\":\"No ARC signature was found\"},"
-    "\"BENCH_LENGTH\":{\"name\":\"BENCH_LENGTH\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"options\":[\"%" PRIu64 "\"]},"
-    "\"BENCH_WORDS\":{\"name\":\"BENCH_WORDS\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"description\":\"A symbol of the benchmark\"},"
-    "\"BENCH_OPTION\":{\"name\":\"BENCH_OPTION\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"options\":[\"an option\"]},"
-    "\"DMARC_NA\":{\"name\":\"DMARC_NA\",\"score\":0.0,\"metric_score\":0.0,"
-    "\"description\":\"The domain has no DMARC policy\","
-    "\"options\":[\"sender.example\"]},"
-    "\"FROM_EQ_ENVFROM\":{\"name\":\"FROM_EQ_ENVFROM\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"description\":\"Both senders are the same\"},"
-    "\"HFILTER_HELO_1\":{\"name\":\"HFILTER_HELO_1\",\"score\":0.5,"
-    "\"metric_score\":0.5,\"description\":\"HELO checks, very low\"},"
-    "\"MIME_TRACE\":{\"name\":\"MIME_TRACE\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"options\":[\"0:+\"]},"
-    "\"MISSING_MIME_VERSION\":{\"name\":\"MISSING_MIME_VERSION\","
-    "\"score\":2.0,\"metric_score\":2.0,"
-    "\"description\":\"The header MIME-Version is not there\"},"
-    "\"RCVD_COUNT_ONE\":{\"name\":\"RCVD_COUNT_ONE\",\"score\":0.0,"
-    "\"metric_score\":0.0,\"description\":\"One Received header\","
-    "\"options\":[\"1\"]},"
-    "\"R_SPF_ALLOW\":{\"name\":\"R_SPF_ALLOW\",\"score\":-0.2,"
-    "\"metric_score\":-0.2,\"description\":\"SPF allows this sender\","
-    "\"options\":[\"+ip4:192.0.2.0/24\"]}},"
-    "\"messages\":{},\"message-id\":\"%.*s\",\"time_real\":0.000213,"
-    "\"milter\":{\"remove_headers\":{\"X-Spam\":0}}}";
 
 static void
 close_client(struct client *c)
@@ -183,7 +148,7 @@ answer(struct client *c)
 		return;
 	}
 	id += sizeof(name) - 1;
-	n = snprintf(body, s->size, verdict, s->symbols, c->mail,
+	n = snprintf(body, s->size, bench_verdict, s->symbols, c->mail,
 	    (int)strcspn(id, ">\n"), id);
 	if (n < (int)s->size && respond(c, "200 OK", body, n))
 		s->answered++;
@@ -424,7 +389,7 @@ prepare(struct server *s, unsigned long n)
 	size_t at = 0, most = n * SYMBOL_SIZE + 1;
 	unsigned long i;
 
-	s->size = most + sizeof(verdict) + MAIL_MAX;
+	s->size = most + sizeof(bench_verdict) + MAIL_MAX;
 	s->symbols = malloc(most);
 	s->body = malloc(HEAD_ROOM + s->size);
 	if (s->symbols == NULL || s->body == NULL)
