@@ -113,7 +113,7 @@ async def accepts_and_closes(t):
 async def says_nothing(t):
 	"""It takes all and never answers."""
 	await both(t, lambda: deaf, {"timeout"}, lambda broken: broken.connections >= t.size(100, 40),
-	           config="timeout_wait = 0.4\ntimeout_connect = 0.4")
+	           config="timeout_wait = 1.5\ntimeout_connect = 1.5")
 
 
 @scenario
@@ -127,7 +127,7 @@ async def goes_up_and_down(t):
 	"""All of these in turn, with the breaker and the queue as they are by default."""
 	faults = (full, deaf, says(NONSENSE), None, CutRequest(True, 7), None, CutReply(False, 3), slow(0.1))
 	broken, good = await t.backend(), await t.backend()
-	daemon = await t.daemon([broken, good], "timeout_wait = 0.5\nhealth_interval = 0.3\nslow_start = 0.5", workers=2)
+	daemon = await t.daemon([broken, good], "timeout_wait = 1.2\nhealth_interval = 0.3\nslow_start = 0.5", workers=2)
 	load = await t.steady(daemon)
 	for fault in faults * t.size(3, 1):
 		broken.fault = fault
