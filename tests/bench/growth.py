@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How the cost grows: instructions of a worker, counted by callgrind, and the memory of idle connections.
 
-The kernel's are not among them.  They are the same on a busy machine and on a
-quiet one, so each point is measured once.
+The kernel's instructions are not among them.  A busy machine does not change
+the count, so each point is measured once.
 """
 
 import contextlib
