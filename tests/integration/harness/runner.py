@@ -109,7 +109,9 @@ def _break_off(number, _frame):
 	for child in _children:
 		child.terminate()
 	for child in _children:
-		child.wait()
+		# not its wait(): whoever was interrupted may hold the lock of that
+		with contextlib.suppress(ChildProcessError):
+			os.waitpid(child.pid, 0)
 	for party in case.active:
 		with contextlib.suppress(Exception):
 			party.kill()
