@@ -460,6 +460,13 @@ parse_open(cfg_t *cfg, const char *file, FILE *f)
 		conf_bad(file, "cannot be read: not a regular file");
 		return;
 	}
+	/* a reload may find one that an editor has just begun to write, which
+	   must not turn the daemon to what the defaults name */
+	if (S_ISREG(st.st_mode) && st.st_size == 0) {
+		conf_bad(file, "is empty, as while it is being written; "
+		    "where the defaults are meant, write a comment");
+		return;
+	}
 	if ((copy = open_memstream(&text, &len)) == NULL) {
 		conf_bad(file, "out of memory");
 		return;

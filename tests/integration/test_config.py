@@ -91,6 +91,14 @@ class Configuration(Case):
 		self.assertEqual(code, EX_CONFIG)
 		self.assertIn("larger than 1 MiB", err)
 
+	def test_nothing_at_all(self):
+		"""A file that is being written; a comment says that the defaults are meant."""
+		code, _, err = self.load("", "--check-config")
+		self.assertEqual(code, EX_CONFIG)
+		self.assertIn("is empty", err)
+		code, _, err = self.load("#\n", "--check-config")
+		self.assertEqual(code, 0, err)
+
 	def test_an_address_of_nothing(self):
 		"""Whatever else is wrong in its section: there is no name to tell it by."""
 		for section in ("backend '' { weight = 5555 }", "listen '' { mode = 9 }", "controller '' { ca_file = /nowhere }",

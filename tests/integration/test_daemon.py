@@ -283,6 +283,16 @@ class Signals(Case):
 		self.assertTrue(RspamcReply(talk(shim.port, rspamc_request(MAIL))))
 		self.assertEqual(shim.workers(), workers)
 
+	def test_sighup_while_the_file_is_written(self):
+		"""The defaults' listeners and rspamd are not what its author wants."""
+		shim = self.own(Shim, config=f'backend "{self.fake.url}" {{ }}\n')
+		workers = shim.workers()
+		shim.config.write_text("")
+		shim.signal(signal.SIGHUP)
+		wait_until(lambda: "is empty" in shim.log(), "the fault is logged")
+		self.assertTrue(RspamcReply(talk(shim.port, rspamc_request(MAIL))))
+		self.assertEqual(shim.workers(), workers)
+
 	def test_killed_worker_is_replaced(self):
 		shim = self.own(Shim, backend=self.fake.url, config="workers = 2\n")
 		wait_until(lambda: len(shim.workers()) == 2, "two workers")

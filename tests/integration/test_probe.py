@@ -54,7 +54,7 @@ class Probing(Case):
 	def run_probe(self, *arguments, config="", listen=None):
 		"""A Result; listen: instead of an address where nobody listens."""
 		path = self.folder("conf") / "shim.conf"
-		path.write_text(config)
+		path.write_text("# nothing else\n" if config == "" else config)
 		command = [*shlex.split(os.environ.get("SHIM_WRAPPER", "")), str(process.reachable(binary())), "-c", str(path), "--probe"]
 		for address in [f"127.0.0.1:{free_port()}"] if listen is None else listen:
 			command += ["-l", address]

@@ -80,7 +80,10 @@ class Shim(process.Party):
 	def write_config(self, text):
 		"""Replace the configuration file; SIGHUP makes the shim read it."""
 		more = [f"{key} = {value}" for key, value in PATIENT.items() if key not in text]
-		self.config.write_text("\n".join([text.rstrip("\n"), *more, ""]))
+		# at once: a reload that was asked for before may read it any time
+		new = self.config.with_suffix(".new")
+		new.write_text("\n".join([text.rstrip("\n"), *more, ""]))
+		new.replace(self.config)
 
 	def spamd_address(self, variant=False, unix=False):
 		"""What to write into Exim's spamd_address."""
