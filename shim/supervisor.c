@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "daemonize.h"
 #include "keeper.h"
 #include "listener.h"
 #include "log.h"
@@ -299,20 +300,24 @@ watch(struct supervisor *sv)
 	}
 }
 
-static void
-write_pid_file(const char *path)
+/* Returns 0, or -1 after a line in the log. */
+static int
+write_pid_file(const char *path, int priority)
 {
 	char pid[32];
 	int fd, n;
+	bool ok;
 
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 	    0644);
-	if (fd == -1 || write(fd, pid, (size_t)n) != n)
-		log_msg(LOG_WARNING, "%s: cannot write the process id: %s",
+	ok = fd != -1 && write(fd, pid, (size_t)n) == n;
+	if (!ok)
+		log_msg(priority, "%s: cannot write the process id: %s",
 		    path, strerror(errno));
 	if (fd != -1)
 		(void)close(fd);
+	return ok ? 0 : -1;
 }
 
 static void
@@ -349,16 +354,23 @@ block_signals(struct supervisor *sv)
 }
 
 /*
- * Goes into the background; the working directory stays, so that relative
- * names mean the same at a reload.  Returns 0, or -1 after a line in the log.
+ * Whoever has started us waits until all that can fail is done: by the file he
+ * finds us, so that there is no background without it.  Returns an exit code.
  */
 static int
-detach(void)
+go_to_background(struct supervisor *sv)
 {
-	if (daemon(1, 0) == 0)
-		return 0;
-	log_msg(LOG_ERR, "cannot go into the background: %s", strerror(errno));
-	return -1;
+	int fd = daemonize_start();
+
+	if (fd == -1)
+		return EX_OSERR;
+	if (sv->pid_file != NULL && write_pid_file(sv->pid_file, LOG_ERR) == -1)
+		return EX_CANTCREAT;
+	if (daemonize_done(fd) == 0)
+		return EX_OK;
+	if (sv->pid_file != NULL)
+		(void)unlink(sv->pid_file);
+	return EX_OSERR;
 }
 
 /* Opens what root must open.  Returns an exit code. */
@@ -370,13 +382,17 @@ set_up(struct supervisor *sv)
 
 	if (code != EX_OK || (sv->ls = listeners_open(c, NULL, &code)) == NULL)
 		return code;
-	if (c->daemon && detach() == -1) {
+	/* a reload may name another */
+	if (c->pid_file != NULL)
+		sv->pid_file = strdup(c->pid_file);
+	if (c->daemon && (code = go_to_background(sv)) != EX_OK) {
 		listeners_close(sv->ls);
-		return EX_OSERR;
+		return code;
 	}
 	log_open(c->syslog);
-	if (c->pid_file != NULL && (sv->pid_file = strdup(c->pid_file)) != NULL)
-		write_pid_file(sv->pid_file);
+	/* in the foreground its starter knows the process, and mail goes first */
+	if (!c->daemon && sv->pid_file != NULL)
+		(void)write_pid_file(sv->pid_file, LOG_WARNING);
 	return EX_OK;
 }
 

@@ -14,7 +14,7 @@ from harness import (Case, FakeRspamd, RspamcReply, Shim, common_rspamd, connect
 from harness import process, shim as shim_module
 
 MAIL = message()
-EX_USAGE, EX_CONFIG, EX_NOPERM = 64, 78, 77
+EX_USAGE, EX_OSERR, EX_CANTCREAT, EX_CONFIG, EX_NOPERM = 64, 71, 73, 78, 77
 
 
 class CommandLine(Case):
@@ -104,6 +104,92 @@ class CommandLine(Case):
 		code, _, err = self.run_shim("-l", "127.0.0.1:783")
 		self.assertEqual(code, EX_NOPERM, err)
 		self.assertRegex(err, r"127\.0\.0\.1:783.*(root|CAP_NET_BIND_SERVICE)")
+
+
+class Background(Case):
+	"""--daemon: when the command returns, all is said."""
+
+	def setUp(self):
+		self.pid_file = self.folder("pid") / "shim.pid"
+		self.port = free_port()
+		self.addCleanup(self.end)
+
+	def end(self):
+		"""Ends the daemon that is in the file, and waits for that."""
+		if self.pid_file.is_file():
+			pid = int(self.pid_file.read_text())
+			os.kill(pid, signal.SIGTERM)
+			wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end")
+			self.assertFalse(self.pid_file.exists())
+
+	def command(self, pid_file=None, listen=()):
+		words = ["--daemon", "--pid-file", pid_file or self.pid_file, "-b", "http://127.0.0.1:1"]
+		for address in (f"127.0.0.1:{self.port}", *listen):
+			words += ["-l", address]
+		return dict(args=[str(process.reachable(shim_module.binary())), *map(str, words)], stdin=subprocess.DEVNULL,
+		            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=process.environment(),
+		            **process.run_as())
+
+	def start(self, **options):
+		"""(exit code, what was said) of the command, read to its end."""
+		done = subprocess.run(**self.command(**options), timeout=process.PATIENCE)
+		return done.returncode, done.stdout
+
+	def pings(self):
+		return talk(self.port, b"PING SPAMC/1.5\r\n\r\n") == b"SPAMD/1.5 0 PONG\r\n"
+
+	def test_it_serves_and_can_be_found(self):
+		self.assertEqual(self.start(), (0, ""))
+		pid = int(self.pid_file.read_text())
+		self.assertTrue(self.pings())
+		self.assertEqual(os.getsid(pid), pid)
+		self.assertEqual({os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)}, {"/dev/null"})
+		self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), os.getcwd())
+
+	def test_the_command_waits_for_the_file(self):
+		"""A pipe in its place cannot be opened before somebody reads."""
+		os.mkfifo(self.pid_file)
+		self.pid_file.chmod(0o666)
+		command = subprocess.Popen(**self.command())
+		self.addCleanup(command.stdout.close)
+		self.addCleanup(command.wait)
+		self.addCleanup(command.kill)
+		children = f"/proc/{command.pid}/task/{command.pid}/children"
+		with open(children, encoding="ascii") as kin:
+			wait_until(lambda: kin.seek(0) == 0 and kin.read(), "a process in the background")
+		self.assertIsNone(command.poll())
+		pid = int(self.pid_file.read_text())
+		self.addCleanup(wait_until, lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end")
+		self.addCleanup(os.kill, pid, signal.SIGTERM)
+		self.assertEqual(command.wait(process.PATIENCE), 0)
+		self.assertTrue(self.pings())
+
+	def test_no_file_no_daemon(self):
+		sock = self.pid_file.with_name("sock")
+		code, said = self.start(pid_file=self.pid_file.parent / "none/shim.pid", listen=[f"unix:{sock}"])
+		self.assertEqual(code, EX_CANTCREAT)
+		self.assertRegex(said, "none/shim.pid: cannot write the process id: No such file")
+		self.assertFalse(sock.exists())
+		with self.assertRaises(ConnectionRefusedError):
+			self.pings()
+
+	def test_an_address_that_is_taken(self):
+		with socket.create_server(("127.0.0.1", 0)) as other:
+			code, said = self.start(listen=[f"127.0.0.1:{other.getsockname()[1]}"])
+		self.assertEqual(code, EX_OSERR)
+		self.assertRegex(said, "(?i)in use")
+		self.assertFalse(self.pid_file.exists())
+
+	def test_killed_on_the_way(self):
+		os.mkfifo(self.pid_file)
+		self.pid_file.chmod(0o666)
+		command = subprocess.Popen(**self.command())
+		self.addCleanup(command.stdout.close)
+		with open(f"/proc/{command.pid}/task/{command.pid}/children", encoding="ascii") as kin:
+			child = wait_until(lambda: (kin.seek(0), kin.read())[1], "a process in the background")
+		os.kill(int(child), signal.SIGKILL)
+		self.assertEqual(command.wait(process.PATIENCE), EX_OSERR)
+		self.assertIn("cannot go into the background: Killed", command.stdout.read())
 
 
 class Sockets(Case):
