@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "account.h"
+#include "decimal.h"
 
 /* Values from outside are cut at so many bytes. */
 #define VALUE_MAX	100
@@ -14,6 +15,13 @@ field(struct text *t, const char *name, const char *value)
 {
 	if (value != NULL)
 		text_field(t, name, value, strlen(value), VALUE_MAX);
+}
+
+static void
+number(struct text *t, const char *name, double x, int digits)
+{
+	text_puts(t, name);
+	decimal_put(t, x, 0, digits);
 }
 
 static void
@@ -62,13 +70,16 @@ put_times(struct text *t, const struct account *a)
 {
 	const struct account_times *at = &a->times;
 
-	text_printf(t, " read=%.3f", at->read);
+	number(t, " read=", at->read, 3);
 	if (at->queued > 0.0)
-		text_printf(t, " queued=%.3f", at->queued);
-	if (a->backend != NULL)
-		text_printf(t, " connect=%.3f send=%.3f wait=%.3f receive=%.3f",
-		    at->connect, at->send, at->wait, at->receive);
-	text_printf(t, " total=%.3f", at->total);
+		number(t, " queued=", at->queued, 3);
+	if (a->backend != NULL) {
+		number(t, " connect=", at->connect, 3);
+		number(t, " send=", at->send, 3);
+		number(t, " wait=", at->wait, 3);
+		number(t, " receive=", at->receive, 3);
+	}
+	number(t, " total=", at->total, 3);
 }
 
 /* All of it: the client may swallow it. */
@@ -119,8 +130,9 @@ account_line(struct text *out, const struct account *a)
 	if (o != NULL && (o->kind == OUTCOME_VERDICT ||
 	    o->kind == OUTCOME_PASS)) {
 		field(out, "action", o->action);
-		text_printf(out, " score=%.2f required=%.2f spam=%s", o->score,
-		    o->required, o->spam ? "yes" : "no");
+		number(out, " score=", o->score, 2);
+		number(out, " required=", o->required, 2);
+		text_puts(out, o->spam ? " spam=yes" : " spam=no");
 	}
 	put_times(out, a);
 	return put_ending(out, a);

@@ -51,6 +51,6 @@ ledger_write(struct ledger *l, struct counters *c, enum account_ending ending,
 	counters_request(c, a);
 	text_init(&t, ACCOUNT_LINE_MAX);
 	well = account_line(&t, a);
-	log_msg(well ? LOG_INFO : LOG_WARNING, "%s", text_string(&t));
+	log_line(well ? LOG_INFO : LOG_WARNING, text_string(&t), t.len);
 	text_free(&t);
 }

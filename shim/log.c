@@ -19,6 +19,7 @@
 #define LINE_SIZE	4000
 
 static bool to_syslog;
+static bool may_block;		/* is stderr more than a file? */
 static char prefix[64];
 static unsigned long lost;	/* lines that stderr did not take */
 static bool torn;		/* it has taken a part of the last */
@@ -42,11 +43,14 @@ to_journal(void)
 void
 log_open(bool use_syslog)
 {
+	struct stat st;
+
 	to_syslog = use_syslog;
 	/* what a parent has held back it will tell of itself */
 	if (repeats_of != getpid())
 		memset(&repeats, 0, sizeof(repeats));
 	repeats_of = getpid();
+	may_block = !(fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode));
 	/* the digit is each line's priority */
 	if (to_journal())
 		(void)snprintf(prefix, sizeof(prefix), "<0>");
@@ -65,7 +69,7 @@ log_open(bool use_syslog)
  * that fills up takes a part of a line: that one is lost, too.
  */
 static bool
-write_line(char *line, size_t len)
+write_line(const char *line, size_t len)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 	struct iovec iov[4];
@@ -73,14 +77,14 @@ write_line(char *line, size_t len)
 	ssize_t n;
 	int i;
 
-	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
+	if (may_block && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0))
 		return false;
 	iov[0].iov_base = (char []){ "\n" };
 	iov[0].iov_len = torn ? 1 : 0;
 	iov[1].iov_base = prefix;
 	iov[1].iov_len = strlen(prefix);
-	iov[2].iov_base = line;
-	iov[2].iov_len = len;
+	iov[2].iov_base = (void *)(uintptr_t)line;
+	iov[2].iov_len = len < LINE_SIZE ? len : LINE_SIZE - 1;
 	iov[3].iov_base = (char []){ "\n" };
 	iov[3].iov_len = 1;
 	for (i = 0; i < 4; i++)
@@ -92,7 +96,7 @@ write_line(char *line, size_t len)
 }
 
 static void
-to_stderr(int priority, char *line, size_t len)
+to_stderr(int priority, const char *line, size_t len)
 {
 	char note[80];
 
@@ -113,13 +117,13 @@ to_stderr(int priority, char *line, size_t len)
 		++*count_lost;
 }
 
-static void
-put(int priority, char *line)
+void
+log_line(int priority, const char *line, size_t len)
 {
 	if (to_syslog)
-		syslog(priority, "%s", line);
+		syslog(priority, "%.*s", (int)len, line);
 	else
-		to_stderr(priority, line, strlen(line));
+		to_stderr(priority, line, len);
 }
 
 void
@@ -138,7 +142,7 @@ log_msg(int priority, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	put(priority, line);
+	log_line(priority, line, strlen(line));
 }
 
 static void
@@ -163,7 +167,7 @@ log_limited(int priority, const char *about, const char *fmt, ...)
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	if (repeat_allows(&repeats, fmt, about, priority, line, t))
-		put(priority, line);
+		log_line(priority, line, strlen(line));
 	else if (count_repeated != NULL)
 		++*count_repeated;
 }

@@ -29,6 +29,9 @@ void	log_count(_Atomic uint64_t *lost, _Atomic uint64_t *repeated);
 void	log_msg(int priority, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 
+/* The same of a line that is ready, of LEN bytes. */
+void	log_line(int priority, const char *line, size_t len);
+
 /*
  * The same for what may come over and over.  The first five lines of one FMT
  * about the same ABOUT (an address, or "") in a minute are written as they

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "decimal.h"
 #include "outcome.h"
 #include "text.h"
 
@@ -73,17 +74,6 @@ saw_no_message(const struct verdict *v)
 	    strcmp(v->action, "no action") == 0;
 }
 
-/* X in tenths, as printf("%.1f") rounds it. */
-static double
-tenths(double x)
-{
-	char s[64];
-	double shown;
-
-	(void)snprintf(s, sizeof(s), "%.1f", x);
-	return sscanf(s, "%lf", &shown) == 1 ? shown : x;
-}
-
 /*
  * The threshold at which a client that compares the two shown numbers, as
  * Exim does, comes to the same answer as the flag says.
@@ -91,11 +81,11 @@ tenths(double x)
 static double
 agreeing(double threshold, double score, bool spam)
 {
-	double shown = tenths(score);
+	double shown = decimal_round(score, 1);
 
-	if (spam && shown < tenths(threshold))
+	if (spam && shown < decimal_round(threshold, 1))
 		return shown;
-	if (!spam && shown >= tenths(threshold))
+	if (!spam && shown >= decimal_round(threshold, 1))
 		return shown + 0.1;
 	return threshold;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decimal.h"
 #include "report.h"
 
 /* The end line and the Message-ID have room kept for them. */
@@ -13,6 +14,7 @@
 #define MESSAGE_MAX		400	/* of one Message: text */
 #define DESCRIPTION_MAX		300
 #define NAME_MAX_		128	/* of a symbol */
+#define NAME_WIDTH		22	/* its column in the table */
 /* Milter operations may take this much, the rest is the symbols'. */
 #define MILTER_MAX		8192
 
@@ -86,7 +88,8 @@ whole_line(struct report *r, const char *name, const char *value)
 {
 	size_t at = begin_line(r);
 
-	text_printf(r->out, "%s: ", name);
+	text_puts(r->out, name);
+	text_puts(r->out, ": ");
 	text_clean(r->out, value, strlen(value), REPORT_LINE_MAX + 1);
 	return end_line(r, at);
 }
@@ -145,8 +148,9 @@ milter(struct report *r, const struct verdict *v)
 	for (i = 0; i < v->nmilter; i++) {
 		m = &v->milter[i];
 		at = begin_line(r);
-		text_printf(r->out, "X-Milter-%s: %s",
-		    m->value != NULL ? "Add" : "Del", m->name);
+		text_puts(r->out, m->value != NULL ? "X-Milter-Add: " :
+		    "X-Milter-Del: ");
+		text_puts(r->out, m->name);
 		if (m->value != NULL ? m->index > 0 : m->index != 0)
 			text_printf(r->out, "[%d]", m->index);
 		if (m->value != NULL) {
@@ -194,7 +198,9 @@ rspamc_symbol(struct report *r, const struct verdict_symbol *s, bool extended)
 
 	text_puts(r->out, extended ? "X-Symbol: " : "Symbol: ");
 	shortened(r->out, s->name, NAME_MAX_);
-	text_printf(r->out, "(%.2f)", outcome_shown(s->score, 2));
+	text_puts(r->out, "(");
+	decimal_put(r->out, outcome_shown(s->score, 2), 0, 2);
+	text_puts(r->out, ")");
 	if (extended && s->description != NULL) {
 		text_puts(r->out, "; ");
 		shortened(r->out, s->description, DESCRIPTION_MAX);
@@ -209,11 +215,13 @@ spamc_symbol(struct report *r, const struct verdict_symbol *s)
 {
 	size_t at = begin_line(r), name;
 
-	text_printf(r->out, "%4.1f ", outcome_shown(s->score, 1));
+	decimal_put(r->out, outcome_shown(s->score, 1), 4, 1);
+	text_puts(r->out, " ");
 	name = r->out->len;
 	shortened(r->out, s->name, NAME_MAX_);
-	text_printf(r->out, "%*s ", r->out->len - name < 22 ?
-	    (int)(22 - (r->out->len - name)) : 0, "");
+	while (r->out->len - name < NAME_WIDTH && !text_failed(r->out))
+		text_puts(r->out, " ");
+	text_puts(r->out, " ");
 	if (s->description != NULL)
 		shortened(r->out, s->description, DESCRIPTION_MAX);
 	options(r->out, s, at);

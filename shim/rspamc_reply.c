@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include "decimal.h"
 #include "report.h"
 #include "rspamc_reply.h"
 
@@ -15,10 +16,12 @@ rspamc_reply(struct text *out, const struct outcome *o,
 		return text_failed(out) ? -1 : 0;
 	}
 	/* the semicolon belongs to Exim's %7s: no space before it */
-	text_printf(out, "RSPAMD/1.3 0 EX_OK\r\n"
-	    "Metric: default; %s; %.2f / %.2f / 0.0\r\n",
-	    o->spam ? "True" : "False", outcome_shown(o->score, 2),
-	    outcome_shown(o->required, 2));
+	text_puts(out, "RSPAMD/1.3 0 EX_OK\r\nMetric: default; ");
+	text_puts(out, o->spam ? "True; " : "False; ");
+	decimal_put(out, outcome_shown(o->score, 2), 0, 2);
+	text_puts(out, " / ");
+	decimal_put(out, outcome_shown(o->required, 2), 0, 2);
+	text_puts(out, " / 0.0\r\n");
 	report_write(out, o, v, REPORT_RSPAMC);
 	return text_failed(out) ? -1 : 0;
 }

@@ -29,10 +29,16 @@ header(struct text *out, struct rspamd_request_left *left, const char *name,
 {
 	if (value == NULL)
 		return;
-	if (is_fit(value))
-		text_printf(out, "%s: %s%s%s\r\n", name, open, value, close);
-	else
+	if (!is_fit(value)) {
 		left->values++;
+		return;
+	}
+	text_puts(out, name);
+	text_puts(out, ": ");
+	text_puts(out, open);
+	text_puts(out, value);
+	text_puts(out, close);
+	text_puts(out, "\r\n");
 }
 
 static void

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "decimal.h"
 #include "report.h"
 #include "spamd_reply.h"
 
@@ -15,8 +16,10 @@ spam_line(struct text *out, const struct spamd_request *r,
 		text_puts(out, o->spam ? "Spam: Yes ; " : "Spam: No ; ");
 	else
 		text_puts(out, o->spam ? "Spam: True ; " : "Spam: False ; ");
-	text_printf(out, "%.1f / %.1f\r\n", outcome_shown(o->score, 1),
-	    outcome_shown(o->threshold, 1));
+	decimal_put(out, outcome_shown(o->score, 1), 0, 1);
+	text_puts(out, " / ");
+	decimal_put(out, outcome_shown(o->threshold, 1), 0, 1);
+	text_puts(out, "\r\n");
 }
 
 /* spamd's error line; nothing may follow it, or spamc -L sees success. */

@@ -8,7 +8,8 @@
 
 #include "text.h"
 
-#define FIRST_SIZE	256
+/* A report or a line of the log mostly fits; malloc() has it at hand. */
+#define FIRST_SIZE	1000
 
 void
 text_init(struct text *t, size_t max)
@@ -186,6 +187,23 @@ broken_space(const char *p, size_t len)
 	return broken ? i : 0;
 }
 
+/*
+ * The length of the run of printing ASCII characters and blanks at P, without
+ * the blanks at its end where they may belong to a line break.
+ */
+static size_t
+plain(const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && p[i] >= ' ' && p[i] < 0x7f; i++)
+		continue;
+	if (i < len && is_space(p[i]))
+		while (i > 0 && p[i - 1] == ' ')
+			i--;
+	return i;
+}
+
 bool
 text_clean(struct text *t, const char *p, size_t len, size_t max)
 {
@@ -196,6 +214,15 @@ text_clean(struct text *t, const char *p, size_t len, size_t max)
 	for (i = 0; i < len; i += run) {
 		if (!is_space(p[i]))
 			plain_space = false;
+		if (!plain_space && (run = plain(p + i, len - i)) > 0) {
+			/* most texts are this alone, in one piece */
+			n = run < max - written ? run : max - written;
+			text_put(t, p + i, n);
+			if (t->failed || n < run)
+				return false;
+			written += n;
+			continue;
+		}
 		if (is_space(p[i]) && !plain_space &&
 		    (run = broken_space(p + i, len - i)) != 0) {
 			out = " ";

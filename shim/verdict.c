@@ -8,8 +8,30 @@
 
 #include <cjson/cJSON.h>
 
+#include "arena.h"
 #include "text.h"
 #include "verdict.h"
+
+/* The arena of a reply of LEN bytes, which fits with what is made of it. */
+#define ARENA_SIZE(len)		(8 * (len) + 1024)
+
+/*
+ * The JSON library takes a piece of memory for each value: while a verdict is
+ * read, from here, its arena.  There is one thread.
+ */
+static struct arena *reading;
+
+static void *
+from_arena(size_t n)
+{
+	return arena_get(reading, n);
+}
+
+static void
+not_yet(void *p)
+{
+	(void)p;
+}
 
 /* Copies the string S, cleaned, into WHY. */
 static void
@@ -45,7 +67,8 @@ number_of(const cJSON *obj, const char *name)
 
 /* Room for the members of LIST, MAX at most; NULL if there are none. */
 static void *
-room_for(const cJSON *list, size_t max, size_t size, bool *failed)
+room_for(struct verdict *v, const cJSON *list, size_t max, size_t size,
+    bool *failed)
 {
 	size_t n = 0;
 	const cJSON *c;
@@ -56,8 +79,10 @@ room_for(const cJSON *list, size_t max, size_t size, bool *failed)
 			break;
 	if (n == 0)
 		return NULL;
-	if ((p = calloc(n, size)) == NULL)
+	if ((p = arena_get(v->memory, n * size)) == NULL)
 		*failed = true;
+	else
+		memset(p, 0, n * size);
 	return p;
 }
 
@@ -68,7 +93,7 @@ take_messages(struct verdict *v, const cJSON *list)
 	bool failed = false;
 
 	first = cJSON_GetObjectItemCaseSensitive(list, "smtp_message");
-	v->messages = room_for(list, VERDICT_MESSAGES_MAX,
+	v->messages = room_for(v, list, VERDICT_MESSAGES_MAX,
 	    sizeof(*v->messages), &failed);
 	if (v->messages == NULL)
 		return !failed;
@@ -88,14 +113,14 @@ take_messages(struct verdict *v, const cJSON *list)
 }
 
 static bool
-take_options(struct verdict_symbol *s, const cJSON *list)
+take_options(struct verdict *v, struct verdict_symbol *s, const cJSON *list)
 {
 	const cJSON *c;
 	bool failed = false;
 
 	if (!cJSON_IsArray(list))
 		return true;
-	s->options = room_for(list, VERDICT_OPTIONS_MAX, sizeof(*s->options),
+	s->options = room_for(v, list, VERDICT_OPTIONS_MAX, sizeof(*s->options),
 	    &failed);
 	if (s->options == NULL)
 		return !failed;
@@ -128,7 +153,7 @@ take_symbols(struct verdict *v, const cJSON *list)
 
 	if (!cJSON_IsObject(list))
 		return true;
-	v->symbols = room_for(list, VERDICT_SYMBOLS_MAX, sizeof(*v->symbols),
+	v->symbols = room_for(v, list, VERDICT_SYMBOLS_MAX, sizeof(*v->symbols),
 	    &failed);
 	if (v->symbols == NULL)
 		return !failed;
@@ -144,7 +169,7 @@ take_symbols(struct verdict *v, const cJSON *list)
 		s->score = number_of(c, "score");
 		if (isnan(s->score))
 			s->score = 0.0;
-		if (!take_options(s,
+		if (!take_options(v, s,
 		    cJSON_GetObjectItemCaseSensitive(c, "options")))
 			return false;
 	}
@@ -252,7 +277,8 @@ take_milter(struct verdict *v, const cJSON *milter, const cJSON *signature)
 	del = cJSON_GetObjectItemCaseSensitive(milter, "remove_headers");
 	if (!cJSON_IsObject(add) && !cJSON_IsObject(del) && signature == NULL)
 		return true;
-	v->milter = calloc(VERDICT_MILTER_MAX, sizeof(*v->milter));
+	v->milter = arena_get(v->memory, VERDICT_MILTER_MAX *
+	    sizeof(*v->milter));
 	if (v->milter == NULL)
 		return false;
 	take_signatures(v, signature);
@@ -286,7 +312,7 @@ take_thresholds(struct verdict *v, const cJSON *list)
 
 	if (!cJSON_IsObject(list))
 		return true;
-	v->thresholds = room_for(list, VERDICT_THRESHOLDS_MAX,
+	v->thresholds = room_for(v, list, VERDICT_THRESHOLDS_MAX,
 	    sizeof(*v->thresholds), &failed);
 	if (v->thresholds == NULL)
 		return !failed;
@@ -358,33 +384,62 @@ error_of(const cJSON *doc, char *why, size_t size)
 	return true;
 }
 
-struct verdict *
-verdict_parse(const char *buf, size_t len, char *why, size_t size)
+/* As parse_object(), in the memory of A, which is not to be deleted. */
+static cJSON *
+parse_in(struct arena *a, const char *buf, size_t len)
+{
+	cJSON_Hooks hooks = { from_arena, not_yet };
+	cJSON *doc;
+
+	reading = a;
+	cJSON_InitHooks(&hooks);
+	doc = parse_object(buf, len);
+	cJSON_InitHooks(NULL);
+	reading = NULL;
+	return doc;
+}
+
+/* verdict_parse() in the memory of A; NULL after WHY. */
+static struct verdict *
+parse_verdict(struct arena *a, const char *buf, size_t len, char *why,
+    size_t size)
 {
 	struct verdict *v;
 	const char *wrong;
 	cJSON *doc;
 
-	if ((doc = parse_object(buf, len)) == NULL) {
+	if ((doc = parse_in(a, buf, len)) == NULL) {
 		explain(why, size, len == 0 ? "rspamd's reply is empty" :
 		    "rspamd's reply is not a JSON object");
 		return NULL;
 	}
-	if (error_of(doc, why, size)) {
-		cJSON_Delete(doc);
+	if (error_of(doc, why, size))
 		return NULL;
-	}
-	if ((v = calloc(1, sizeof(*v))) == NULL) {
-		cJSON_Delete(doc);
+	if ((v = arena_get(a, sizeof(*v))) == NULL) {
 		explain(why, size, "out of memory");
 		return NULL;
 	}
+	memset(v, 0, sizeof(*v));
 	v->doc = doc;
-	if ((wrong = take_all(v)) != NULL) {
-		explain(why, size, wrong);
-		verdict_free(v);
+	v->memory = a;
+	if ((wrong = take_all(v)) == NULL)
+		return v;
+	explain(why, size, wrong);
+	return NULL;
+}
+
+struct verdict *
+verdict_parse(const char *buf, size_t len, char *why, size_t size)
+{
+	struct arena *a = arena_new(ARENA_SIZE(len));
+	struct verdict *v;
+
+	if (a == NULL) {
+		explain(why, size, "out of memory");
 		return NULL;
 	}
+	if ((v = parse_verdict(a, buf, len, why, size)) == NULL)
+		arena_free(a);
 	return v;
 }
 
@@ -397,18 +452,8 @@ verdict_json(const struct verdict *v)
 void
 verdict_free(struct verdict *v)
 {
-	size_t i;
-
-	if (v == NULL)
-		return;
-	for (i = 0; i < v->nsymbols; i++)
-		free(v->symbols[i].options);
-	free(v->symbols);
-	free(v->messages);
-	free(v->milter);
-	free(v->thresholds);
-	cJSON_Delete(v->doc);
-	free(v);
+	if (v != NULL)
+		arena_free(v->memory);
 }
 
 bool

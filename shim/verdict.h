@@ -70,6 +70,7 @@ struct verdict {
 	size_t		 nthresholds;
 
 	void		*doc;		/* private */
+	void		*memory;	/* likewise */
 };
 
 /*

@@ -162,6 +162,8 @@ main(void)
 	setenv("CK_DEFAULT_TIMEOUT", HANG_SECONDS, 0);
 	sr = srunner_create(text_suite());
 	srunner_add_suite(sr, slice_suite());
+	srunner_add_suite(sr, arena_suite());
+	srunner_add_suite(sr, decimal_suite());
 	srunner_add_suite(sr, spamd_request_suite());
 	srunner_add_suite(sr, envelope_suite());
 	srunner_add_suite(sr, inflate_suite());

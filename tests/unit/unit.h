@@ -18,10 +18,12 @@
 
 Suite	*access_suite(void);
 Suite	*account_suite(void);
+Suite	*arena_suite(void);
 Suite	*breaker_suite(void);
 Suite	*budget_suite(void);
 Suite	*clients_suite(void);
 Suite	*counters_suite(void);
+Suite	*decimal_suite(void);
 Suite	*envelope_suite(void);
 Suite	*http_response_suite(void);
 Suite	*inflate_suite(void);
