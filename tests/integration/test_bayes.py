@@ -65,6 +65,7 @@ class Bayes(Learning):
 
 	def setUp(self):
 		self.redis.forget()
+		self.shim.settle()
 
 	def test_the_next_mail_shows_it(self):
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM), set())

@@ -1,6 +1,6 @@
 """mta-conf/opensmtpd: its smtpd.conf with the real OpenSMTPD, its rspamd filter and rspamd."""
 
-from harness import SOURCE_TREE, Case, FakeRspamd, OpenSmtpd, common_rspamd, free_port, message, verdict
+from harness import SOURCE_TREE, Case, FakeRspamd, OpenSmtpd, common_rspamd, free_port, message, verdict, wait_until
 
 # What the README's table says: the action, how to get it, the reply, the folder.
 ACTIONS = [("no action", {"X_Test_Score": 1.5}, 250, ""),
@@ -161,7 +161,7 @@ class OpenSmtpdDown(Smtpd):
 		"""While rspamd is not there, mail waits with its sender, and the log has the reason."""
 		self.start(f"http://127.0.0.1:{free_port()}")
 		self.assert_refused(self.smtpd.send(message()), 421, "server internal error")
-		self.assertIn("rspamd: failed to receive a response from daemon", self.smtpd.log())
+		wait_until(lambda: "rspamd: failed to receive a response from daemon" in self.smtpd.log(), "the reason in the log")
 
 	def test_words_of_two_lines(self):
 		"""The README's warning: what rspamd's text does that is not one line."""

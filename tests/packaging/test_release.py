@@ -48,6 +48,34 @@ class Version(unittest.TestCase):
 		self.assertEqual(find("patches/exim-rspamd-patch", r"^version=(\S+)"), version)
 
 
+class Contact(unittest.TestCase):
+	"""configure.ac has the address for reports and the home page; who writes them elsewhere writes the same."""
+
+	ADDRESS, PAGE = r"exim-rspamd@[\w.-]*\w", r"https?://[\w.-]+/exim-rspamd\b[\w./-]*"
+
+	def text(self, name):
+		return (build.TREE / name).read_text(errors="replace")
+
+	def test_it_is_the_same_everywhere(self):
+		init = re.search(r"^AC_INIT\((.+?)\)", self.text("configure.ac"), re.M | re.S)[1]
+		_, _, address, _, page = re.findall(r"\[([^]]*)\]", init)
+		maintainer = f"exim-rspamd maintainers <{address}>"
+		spec, control = self.text("packaging/rpm/rspamd-shim.spec"), self.text("packaging/debian/control")
+		self.assertIn(f"\nMaintainer: {maintainer}\n", control)
+		self.assertIn(f"\nHomepage: {page}\n", control)
+		self.assertRegex(spec, rf"\nURL: +{re.escape(page)}\n")
+		self.assertRegex(spec, rf"\n\* .+ {re.escape(maintainer)} - ")
+		self.assertIn(f"\n -- {maintainer}  ", self.text("packaging/debian/changelog"))
+		self.assertIn(f"\nUpstream-Contact: {maintainer}\nSource: {page}\n", self.text("packaging/debian/copyright"))
+		written = set()
+		for folder in ("", "doc", "packaging", "patches", "shim", "exim-conf", "mta-conf"):
+			for path in (build.TREE / folder).glob("**/*" if folder else "*"):
+				if path.is_file() and not path.name.startswith(("configure", "config.", "aclocal")):
+					text = path.read_text(errors="replace")
+					written.update(re.findall(self.ADDRESS, text) + re.findall(self.PAGE, text))
+		self.assertEqual(written, {address, page})
+
+
 class Install(unittest.TestCase):
 	def make(self, *words):
 		return build.run("make", *words, cwd=build.built(), env=build.clean_environment())
