@@ -98,8 +98,8 @@ class Documents(unittest.TestCase):
 		written = {path for path in build.files(source / "doc") if not path.startswith("manual/")}
 		self.assertEqual(build.files(root / docdir / "doc"), written)
 		used = set()
-		documents = [(docdir, p) for p in sorted((root / docdir).rglob("*.md"))]
-		documents += [(datadir, p) for p in sorted((root / datadir).rglob("*.md"))]
+		documents = [(base, path) for base in (docdir, datadir) for path in sorted((root / base).rglob("*.md"))
+		             if not path.is_symlink()]
 		self.assertGreater(len(documents), 20)
 		for base, path in documents:
 			name = str(path.relative_to(root))
