@@ -33,6 +33,13 @@ class Rpm(unittest.TestCase):
 		self.assertIn("useradd -r", build.run("rpm", "-qp", "--scripts", package("rspamd-shim")))
 		self.assertEqual(build.run("rpm", "-qp", "--qf", "%{ARCH}", package("exim-rspamd")), "noarch")
 
+	def test_links_are_relative(self):
+		targets = set()
+		for name in ("rspamd-shim", "exim-rspamd"):
+			targets.update(build.run("rpm", "-qp", "--qf", "[%{FILELINKTOS}\n]", package(name)).split())
+		self.assertGreater(len(targets), 4)
+		self.assertEqual({target for target in targets if target.startswith("/")}, set())
+
 	def test_rpmlint_finds_no_error(self):
 		build.need("rpmlint")
 		build.rpms()
