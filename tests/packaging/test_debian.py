@@ -89,13 +89,18 @@ class AppArmor(unittest.TestCase):
 			self.parse(faulty)
 
 	def test_places_in_the_manuals_are_allowed(self):
-		"""Files of the daemon that the manuals name below /etc and /run."""
+		"""Files of the daemon that the manuals and units name below /etc and /run."""
 		profile = self.PROFILE.read_text()
 		rules = re.findall(r"^  (/etc\S*|@\{run\}\S*|/usr/sbin\S*) \w+,$", profile, re.M)
 		allowed = [re.compile(re.escape(r.replace("@{run}", "/run")).replace(r"\*\*", ".+").replace(r"\*", "[^/]*") + "$")
 		           for r in rules]
-		keys = (build.TREE / "doc/manual/keys").read_text()
-		named = set(re.findall(r'^sample: "(?:unix:)?(@sysconfdir@/[^"]+|/run/[^"]+)"', keys, re.M))
-		self.assertTrue(named)
+		pattern = re.compile(r'^sample: "(?:unix:)?(@sysconfdir@/[^"]+|/run/[^"]+)"|^\.It Pa (@sysconfdir@/\S+)'
+		                     r'|password_file = "(/run/[^"]+)"|ListenStream=(/run/\S+)|rspamd-shim (/usr/sbin/\S+) ', re.M)
+		named = set()
+		for name in ("doc/manual/keys", "doc/manual/rspamd-shim.8.in", "packaging/systemd/rspamd-shim.service.in",
+		             "packaging/systemd/rspamd-shim.socket", "packaging/apparmor/usr.sbin.rspamd-shim"):
+			found = {"".join(groups) for groups in pattern.findall((build.TREE / name).read_text())}
+			self.assertTrue(found, name)
+			named |= found
 		for path in (name.replace("@sysconfdir@", "/etc") for name in named):
 			self.assertTrue(any(rule.match(path) for rule in allowed), f"{path} is not in the profile")
