@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,24 +138,24 @@ put_request(struct exchange *x)
 	return x->body != NULL ? evbuffer_add_buffer_reference(out, x->body) : 0;
 }
 
+/* The request has been written as stream_flush() says: RC. */
 static void
-send_request(struct exchange *x)
+note_sent(struct exchange *x, int rc)
 {
-	int rc;
-
 	if (x->phase == PHASE_CONNECT) {
 		x->connected = true;
 		enter(x, PHASE_SEND);
-		if (put_request(x) == -1) {
-			finish(x, FAILURE_INTERNAL, "out of memory");
-			return;
-		}
 	}
-	rc = stream_flush(x->stream);
 	/* -1: rspamd may have answered before it closed; its bytes or the
 	   end of the stream are still to come */
 	if (rc != 0 && x->phase == PHASE_SEND)
 		enter(x, PHASE_WAIT);
+}
+
+static void
+send_request(struct exchange *x)
+{
+	note_sent(x, stream_flush(x->stream));
 }
 
 /*
@@ -248,31 +247,28 @@ on_stream(struct stream *s, enum stream_event ev, void *arg)
 	}
 }
 
-/*
- * Waits for nothing: is the connection that was begun on FD there already,
- * as it mostly is on this host?  Returns as connect() does.
- */
-static int
-finish_connect(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	socklen_t len = sizeof(int);
-	int error = 0;
-
-	if (poll(&p, 1, 0) == 1 &&
-	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 &&
-	    error == 0)
-		return 0;
-	errno = error != 0 ? error : EINPROGRESS;
-	return -1;
-}
-
 /* Is E for want of something on this machine, and no fault of the peer's? */
 static bool
 is_ours(int e)
 {
 	return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM ||
 	    e == EADDRNOTAVAIL;
+}
+
+/* Makes the stream of the socket FD, with the request.  Returns 0, or -1
+   without memory; FD is the stream's, or closed. */
+static int
+make_stream(struct exchange *x, int fd, int family, struct ssl_st **ssl)
+{
+	bool failed;
+
+	x->stream = stream_new(x->base, fd, family, on_stream, x);
+	if (x->stream == NULL)
+		return -1;
+	*ssl = backend_tls(x->backend, &failed);
+	if (*ssl != NULL)
+		stream_tls(x->stream, *ssl);
+	return failed ? -1 : put_request(x);
 }
 
 /*
@@ -283,9 +279,9 @@ static int
 try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 {
 	static const struct timeval again = { 0, AGAIN };
-	struct ssl_st *ssl;
-	bool failed;
+	struct ssl_st *ssl = NULL;
 	int fd, rc, one = 1;
+	bool connected;
 
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
@@ -301,30 +297,35 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 		(void)close(fd);
 		return event_add(x->again, &again) == -1 ? -1 : 0;
 	}
-	if (rc == -1 && errno == EINPROGRESS)
-		rc = finish_connect(fd);
 	if (rc == -1 && errno != EINPROGRESS)
 		goto fail;
-	x->stream = stream_new(x->base, fd, on_stream, x);
+	connected = rc == 0;
+	rc = make_stream(x, fd, sa->sa_family, &ssl);
 	fd = -1;
 	errno = ENOMEM;
-	if (x->stream == NULL)
+	if (rc == -1)
 		goto fail;
-	ssl = backend_tls(x->backend, &failed);
-	if (failed)
+	if (ssl == NULL) {
+		/* on this host it is mostly there already: writing tells */
+		rc = stream_flush(x->stream);
+		connected |= stream_sent(x->stream) > 0;
+		if (rc == -1 && !connected) {
+			(void)snprintf(x->reason, sizeof(x->reason), "%s",
+			    stream_error(x->stream));
+			return -1;
+		}
+	}
+	if (stream_start(x->stream, !connected) == -1)
 		goto fail;
-	if (ssl != NULL)
-		stream_tls(x->stream, ssl);
-	if (stream_start(x->stream, rc == -1) == -1)
-		goto fail;
-	return rc == 0 && ssl == NULL ? 1 : 0;
+	if (ssl != NULL || !connected)
+		return 0;
+	note_sent(x, rc);
+	return 1;
 fail:
 	rc = is_ours(errno) ? -2 : -1;
 	(void)snprintf(x->reason, sizeof(x->reason), "%s", strerror(errno));
 	if (fd != -1)
 		(void)close(fd);
-	stream_free(x->stream);
-	x->stream = NULL;
 	return rc;
 }
 
@@ -339,9 +340,9 @@ next_address(struct exchange *x)
 
 	size_t n = backend_addresses(x->backend);
 
-	stream_free(x->stream);
-	x->stream = NULL;
 	while (rc == -1 && x->untried > 0 && n > 0) {
+		stream_free(x->stream);
+		x->stream = NULL;
 		x->untried--;
 		x->address = (x->address + 1) % n;
 		timer_arm(x->timer, x->timeout->connect);
@@ -349,9 +350,7 @@ next_address(struct exchange *x)
 		if ((rc = try_address(x, sa, len)) == -1)
 			backend_failed(x->backend, x->address);
 	}
-	if (rc == 1)
-		send_request(x);
-	else if (rc < 0) {
+	if (rc < 0) {
 		(void)snprintf(why, sizeof(why), "%s%.150s", rc == -2 ?
 		    "no connection can be opened here: " : "",
 		    x->reason[0] != '\0' ? x->reason : "the name has no address");
@@ -421,7 +420,10 @@ begin(struct exchange *x)
 	if (idle != NULL && (x->stream = idle_take(idle)) != NULL) {
 		x->reused = true;
 		stream_hand_over(x->stream, on_stream, x);
-		send_request(x);
+		if (put_request(x) == -1)
+			finish(x, FAILURE_INTERNAL, "out of memory");
+		else
+			send_request(x);
 	} else
 		connect_anew(x);
 }

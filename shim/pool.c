@@ -235,7 +235,7 @@ pool_take(struct pool *p, const bool *tried, enum pool_lack *lack)
 
 	if ((m = choose(p, tried, lack)) == NULL)
 		return -1;
-	p->turn++;
+	p->turn = (size_t)(m - p->list) + 1;
 	m->active++;
 	breaker_begin(&m->breaker);
 	publish(m);

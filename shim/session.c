@@ -164,7 +164,9 @@ replied(struct session *s)
 	s->state = STATE_LINGER;
 	(void)event_del(s->total);
 	intake_drop(s->intake);
-	stream_shutdown(s->stream);
+	/* the close that follows does it, but for TLS's own farewell */
+	if (s->tls || !stream_eof(s->stream))
+		stream_shutdown(s->stream);
 	if (stream_eof(s->stream)) {
 		end(s, s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
 		    ACCOUNT_REPLIED);
@@ -653,7 +655,7 @@ session_start(struct session_env *env, const struct conf_listen *l,
 		destroy(s);
 		return;
 	}
-	s->stream = stream_new(env->base, fd, on_stream, s);
+	s->stream = stream_new(env->base, fd, sa->sa_family, on_stream, s);
 	if (s->stream != NULL)
 		s->intake = intake_new(s->stream, &env->budget,
 		    env->conf->max_message_size, on_intake, s);

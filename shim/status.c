@@ -191,9 +191,9 @@ on_stream(struct stream *stream, enum stream_event ev, void *arg)
 	}
 }
 
-/* Serves the client on FD, which is owned from now on. */
+/* Serves the client on FD of FAMILY, which is owned from now on. */
 static void
-start(struct status *st, int fd)
+start(struct status *st, int fd, int family)
 {
 	struct client *c;
 
@@ -204,7 +204,7 @@ start(struct status *st, int fd)
 	c->status = st;
 	LIST_INSERT_HEAD(&st->clients, c, entry);
 	st->nclients++;
-	c->stream = stream_new(st->base, fd, on_stream, c);
+	c->stream = stream_new(st->base, fd, family, on_stream, c);
 	c->deadline = event_new(st->base, -1, EV_TIMEOUT, on_deadline, c);
 	if (c->stream == NULL || c->deadline == NULL ||
 	    stream_start(c->stream, false) == -1) {
@@ -242,7 +242,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 		(void)close(client);
 		return;
 	}
-	start(st, client);
+	start(st, client, ss.ss_family);
 	if (st->nclients >= CLIENTS_MAX)
 		pause_accepting(st);
 }

@@ -44,6 +44,8 @@ struct stream {
 	bool		 connecting, handshaking;
 	bool		 readable;	/* the kernel may have more for us */
 	bool		 probing;	/* the last read took all there was */
+	bool		 local;		/* a unix socket */
+	bool		 ending;	/* the end is behind what can be read */
 	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
@@ -54,7 +56,8 @@ struct stream {
 static void on_event(evutil_socket_t, short, void *);
 
 struct stream *
-stream_new(struct event_base *base, int fd, stream_cb *cb, void *arg)
+stream_new(struct event_base *base, int fd, int family, stream_cb *cb,
+    void *arg)
 {
 	struct stream *s;
 
@@ -63,6 +66,7 @@ stream_new(struct event_base *base, int fd, stream_cb *cb, void *arg)
 		return NULL;
 	}
 	s->fd = fd;
+	s->local = family == AF_UNIX;
 	s->cb = cb;
 	s->arg = arg;
 	s->read_size = READ_FIRST;
@@ -70,8 +74,8 @@ stream_new(struct event_base *base, int fd, stream_cb *cb, void *arg)
 	s->in = evbuffer_new();
 	s->out = evbuffer_new();
 	/* edge-triggered: a half-closed socket would be ready for ever */
-	s->ev_read = event_new(base, fd, EV_READ | EV_PERSIST | EV_ET,
-	    on_event, s);
+	s->ev_read = event_new(base, fd, EV_READ | EV_CLOSED | EV_PERSIST |
+	    EV_ET, on_event, s);
 	s->ev_write = event_new(base, fd, EV_WRITE | EV_ET, on_event, s);
 	if (s->in == NULL || s->out == NULL || s->ev_read == NULL ||
 	    s->ev_write == NULL) {
@@ -288,6 +292,21 @@ read_plain(struct stream *s, struct evbuffer_iovec *v, int nv)
 	return 0;
 }
 
+/*
+ * Less came than there was space for.  A TCP socket is empty then
+ * (epoll(7)), and whatever comes later is an event; a unix socket may have
+ * stopped where descriptors were passed.
+ */
+static void
+note_short(struct stream *s)
+{
+	s->probing = true;
+	if (s->local || s->ssl != NULL)
+		return;
+	s->readable = false;
+	s->eof = s->ending;
+}
+
 static ssize_t
 read_once(struct stream *s)
 {
@@ -322,7 +341,9 @@ read_once(struct stream *s)
 	else if (!s->probing && (size_t)n < s->read_size / 4 &&
 	    s->read_size > READ_FIRST)
 		s->read_size /= 2;
-	s->probing = (size_t)n < space;
+	s->probing = false;
+	if ((size_t)n < space)
+		note_short(s);
 	for (i = 0, left = (size_t)n; i < nv; i++) {
 		if (v[i].iov_len > left)
 			v[i].iov_len = left;
@@ -363,7 +384,8 @@ pump(struct stream *s)
 		(void)tell(s, STREAM_GONE);
 	else if (s->eof && !s->gone) {
 		s->readable = false;
-		if (tell(s, STREAM_EOF) && hung_up(s)) {
+		/* of TCP's hang-ups only a reset can be told, by an event */
+		if (tell(s, STREAM_EOF) && s->local && hung_up(s)) {
 			fail(s, "the connection was closed");
 			(void)tell(s, STREAM_GONE);
 		}
@@ -430,6 +452,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 			s->tls_write_reads = false;
 			writable(s);
 		}
+		if (what & EV_CLOSED)
+			s->ending = true;
 		if (!s->freed && !s->gone && (what & EV_READ)) {
 			/* where nothing may be read, this is all there is to see */
 			if ((s->eof || s->allowed == 0) && hung_up(s)) {
@@ -477,6 +501,7 @@ write_plain(struct stream *s)
 		n = evbuffer_write(s->out, s->fd);
 		if (n > 0) {
 			s->sent += (uint64_t)n;
+			s->connecting = false;
 			continue;
 		}
 		if (n == -1 && errno == EINTR)

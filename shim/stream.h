@@ -31,12 +31,12 @@ enum stream_event {
 typedef void stream_cb(struct stream *s, enum stream_event ev, void *arg);
 
 /*
- * A stream over the non-blocking socket FD, which it owns from now on (also
- * when NULL is returned, for want of memory: FD is closed then).  Events
- * start with stream_start().
+ * A stream over the non-blocking socket FD of address family FAMILY, which it
+ * owns from now on (also when NULL is returned, for want of memory: FD is
+ * closed then).  Events start with stream_start().
  */
-struct stream *stream_new(struct event_base *base, int fd, stream_cb *cb,
-	    void *arg);
+struct stream *stream_new(struct event_base *base, int fd, int family,
+	    stream_cb *cb, void *arg);
 
 /* From now on S tells CB, which is not called from here. */
 void	stream_hand_over(struct stream *s, stream_cb *cb, void *arg);
@@ -70,6 +70,8 @@ struct evbuffer *stream_output(struct stream *s);
 /*
  * Writes the output.  Returns 1 if all of it is written, 0 if the rest will
  * follow (STREAM_WRITTEN tells), -1 if the peer does not take it any more.
+ * Without TLS it may be tried before stream_start(), while connect() is in
+ * progress: if stream_sent() tells of bytes, that is over.
  */
 int	stream_flush(struct stream *s);
 

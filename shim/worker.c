@@ -27,8 +27,9 @@
 #include "timer.h"
 #include "worker.h"
 
-/* So many clients are accepted before others get their turn. */
-#define ACCEPT_BATCH	32
+/* So many clients are accepted before others get their turn, and another
+   worker its share: to look for a second costs as much as to have one. */
+#define ACCEPT_BATCH	1
 /* Accepting is tried again after so many microseconds when the limit of
    connections was reached, and when the system had no descriptor left. */
 #define RETRY_LIMIT	50000

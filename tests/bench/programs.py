@@ -239,7 +239,7 @@ class BenchShim(Shim):
 		super().__init__(process.temp_dir("bench-shim"), backend=backend, config=config)
 
 	def write_config(self, text):
-		self.config.write_text(text)
+		self.config.write_text(text + "\n# the rest by its defaults\n")
 
 	def pids(self):
 		return tree(self.process.pid)
