@@ -344,6 +344,14 @@ class Choice(Pool):
 		self.assertEqual(self.share(110, "weight = 10", "weight = 1"), [100, 10])
 		self.assertEqual(self.share(30, "weight = 2", "weight = 3", "weight = 1"), [10, 15, 5])
 
+	def test_equals_take_turns(self):
+		"""Beside one that is not asked, too."""
+		fakes = self.fakes(3)
+		shim = self.pool(*fakes[:2], (fakes[2], "priority = 1"))
+		for _ in range(10):
+			self.good(self.ask(shim))
+		self.assertEqual([len(fake.requests) for fake in fakes], [5, 5, 0])
+
 	def test_busy_ones_get_less(self):
 		"""One that hangs has as many as the other, not half of all."""
 		slow, quick = self.fakes(2)
