@@ -435,6 +435,8 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 	   signal is to find us unprepared */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
+	/* ignored by who started us, the ends of workers would not be told */
+	(void)signal(SIGCHLD, SIG_DFL);
 	block_signals(sv);
 	systemd_init();
 	if ((code = set_up(sv)) == EX_OK)

@@ -408,6 +408,15 @@ class Signals(Case):
 		for _ in range(8):
 			self.assertEqual(RspamcReply(talk(shim.port, rspamc_request(MAIL))).action, "greylist")
 
+	def test_whoever_started_it_ignores_the_end_of_children(self):
+		"""That is inherited, and the kernel then tells nothing of a worker's end."""
+		shim = self.own(Shim, backend=self.fake.url, start=False)
+		shim.command[:0] = ["env", "--ignore-signal=CHLD"]
+		shim.start()
+		victim, = shim.workers()
+		os.kill(victim, signal.SIGKILL)
+		wait_until(lambda: shim.workers() and victim not in shim.workers(), "the worker is replaced")
+
 	def test_workers_end_with_their_supervisor(self):
 		shim = self.own(Shim, backend=self.fake.url)
 		workers = shim.workers()
