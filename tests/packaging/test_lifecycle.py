@@ -221,7 +221,11 @@ class Lifecycle(unittest.TestCase):
 		with socket.create_server(("127.0.0.1", 7830)):
 			self.tree.run("dpkg", "--purge", "rspamd-shim")
 			self.assertNotIn("783", self.install())
-		# rspamd-shim's own socket, at an upgrade
+		# rspamd-shim itself, at an upgrade
+		self.tree.run("dpkg", "--purge", "rspamd-shim")
+		self.tree.install(older("older-on-the-port"))
+		with socket.create_server(("127.0.0.1", 783)):
+			self.assertNotIn("783", self.install())
 		self.with_systemd()
 		with socket.create_server(("127.0.0.1", 783)):
 			self.assertNotIn("783", self.install())
