@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include <sys/ioctl.h>
-
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,20 +18,23 @@
 #include "timer.h"
 #include "top.h"
 
-#define PREFIX		"rspamd_shim_"
-#define DURATION	"request_duration_seconds"
-#define EXCHANGES	"backend_requests_total"
-#define WINDOW		10	/* looks back, a second each: for rates */
+#define MARK		"\nrspamd_shim_"	/* before the name of a sample */
+#define START		"start_time_seconds"
+#define LOOKS		11	/* a second apart: rates are those of 10 s */
 
 struct top {
 	struct sample {
 		double	 when;		/* as timer_now() */
 		char	*page;		/* /metrics; owned */
-	}	 past[WINDOW + 1];	/* the latest first */
-	size_t	 n;
+	}	 past[LOOKS];		/* the latest first */
+	size_t	 n;			/* of them, of the same daemon */
+	double	 start;			/* of that, in seconds since 1970 */
+	double	 seconds;		/* that grown() is about */
+	char	 failure[80];		/* seen last, cut to fit; or "" */
+	double	 failed;		/* when that was */
 	bool	 found;			/* the page, just now */
 	char	 why[200];		/* not, if so */
-	struct text screen;		/* not cleaned: others had a say in it */
+	const char *home, *end;		/* go to the first line, to the next */
 };
 
 static volatile sig_atomic_t stopped;
@@ -41,67 +42,58 @@ static volatile sig_atomic_t stopped;
 static void
 on_signal(int sig)
 {
-	stopped |= sig != SIGWINCH;
+	stopped = sig;
 }
 
-/* The sum of the samples of NAME on PAGE that have the labels A and B. */
+/* The value of SERIES, of N bytes, on PAGE; 0 if it is not there. */
 static double
-sum(const char *page, const char *name, const char *a, const char *b)
+value(const char *page, const char *series, size_t n)
 {
-	size_t n = strlen(name), len;
-	const char *p, *key;
-	double all = 0;
+	const char *p = page;
+	double x;
 
-	for (p = page; *p != '\0'; p += len + (p[len] != '\0')) {
-		len = strcspn(p, "\n");
-		key = p + sizeof(PREFIX) - 1;
-		if (strncmp(p, PREFIX, sizeof(PREFIX) - 1) == 0 &&
-		    strncmp(key, name, n) == 0 &&
-		    (key[n] == '{' || key[n] == ' ') &&
-		    memmem(p, len, a, strlen(a)) != NULL &&
-		    memmem(p, len, b, strlen(b)) != NULL)
-			all += strtod((char *)memrchr(p, ' ', len) + 1, NULL);
+	while ((p = strstr(p, MARK)) != NULL) {
+		p += sizeof(MARK) - 1;
+		if (strncmp(p, series, n) != 0 || p[n] != ' ')
+			continue;
+		/* ours are neither negative nor endless */
+		x = strtod(p + n, NULL);
+		return x >= 0 && x < 1e15 ? x : 0;
 	}
-	return all;
+	return 0;
 }
 
-/* The same, of the latest page. */
+/* By how much SERIES has grown; since the start, at the first look. */
 static double
-now(const struct top *t, const char *name, const char *a, const char *b)
+grown(const struct top *t, const char *series, size_t n)
 {
-	return sum(t->past[0].page, name, a, b);
+	return value(t->past[0].page, series, n) - (t->n == 1 ? 0 :
+	    value(t->past[t->n - 1].page, series, n));
 }
 
-/* By how much it has grown; since the daemon's start, at the first look. */
-static double
-grown(const struct top *t, const char *name, const char *a, const char *b)
-{
-	return now(t, name, a, b) - (t->n == 1 ? 0 :
-	    sum(t->past[t->n - 1].page, name, a, b));
-}
-
-/* The seconds that grown() is about. */
-static double
-window(const struct top *t)
-{
-	double s = t->n > 1 ? t->past[0].when - t->past[t->n - 1].when :
-	    difftime(time(NULL), 0) - now(t, "start_time_seconds", "", "");
-
-	return s > 1 ? s : 1;
-}
-
+/* Keeps PAGE, of a daemon started at START, as the latest; owned from now. */
 static void
-forget(struct top *t)
+keep(struct top *t, char *page, double start)
 {
-	while (t->n > 0)
-		free(t->past[--t->n].page);
+	/* one that was started again counts anew */
+	if (start != t->start)
+		t->n = 0;
+	free(t->past[LOOKS - 1].page);
+	memmove(t->past + 1, t->past, (LOOKS - 1) * sizeof(t->past[0]));
+	t->past[0] = (struct sample){ timer_now(), page };
+	t->n += t->n < LOOKS;
+	t->start = start;
+	t->found = true;
+	t->seconds = t->n > 1 ? t->past[0].when - t->past[t->n - 1].when :
+	    difftime(time(NULL), 0) - start;
+	if (t->seconds < 1)
+		t->seconds = 1;
 }
 
 /* Looks at the page at one address, unless another had it. */
 static void
 look(const struct sockaddr *sa, socklen_t len, void *arg)
 {
-	static const char start[] = "start_time_seconds";
 	static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	static const struct probe_wire_question q = { ask, sizeof(ask) - 1,
 	    false, PROBE_WIRE_HTTP };
@@ -111,51 +103,75 @@ look(const struct sockaddr *sa, socklen_t len, void *arg)
 	    .timeout = &patience };
 	struct top *t = arg;
 	struct probe_wire_answer a;
-	char *page = NULL;
+	double start = 0;
+	char *page;
 	size_t n;
 
 	if (t->found)
 		return;
 	probe_wire_ask(&peer, &q, &a);
-	if (a.fault == PROBE_WIRE_OK && a.http != NULL)
-		page = strdup(http_response_body(a.http, &n));
-	t->found = page != NULL && sum(page, start, "", "") > 0;
+	if (a.fault == PROBE_WIRE_OK && http_response_status(a.http) == 200 &&
+	    http_response_error(a.http) == NULL)
+		start = value(http_response_body(a.http, &n),
+		    START, sizeof(START) - 1);
 	(void)snprintf(t->why, sizeof(t->why), "%s", a.timed_out ?
 	    "no answer" : a.fault != PROBE_WIRE_OK ? a.why : a.nraw == 0 ?
-	    "closed without a word: is this host in allow?" : "another server");
+	    "closed without a word: is this host in allow?" :
+	    "this is not the page of a rspamd-shim");
+	if (start > 0 && (page = strdup(http_response_body(a.http, &n))) != NULL)
+		keep(t, page, start);
 	probe_wire_free(&a);
-	if (!t->found) {
-		free(page);
-		return;
-	}
-	/* one that was started again counts anew */
-	if (t->n > 0 && now(t, start, "", "") != sum(page, start, "", ""))
-		forget(t);
-	if (t->n == WINDOW + 1)
-		free(t->past[--t->n].page);
-	memmove(t->past + 1, t->past, t->n++ * sizeof(t->past[0]));
-	t->past[0] = (struct sample){ timer_now(), page };
 }
 
-/* What has happened, by KINDS of a label: two in a line, rate and sum. */
+/* The values of the labels from P to END, without their names. */
 static void
-put_kinds(struct top *t, const char *name, const char *label,
-    const char *const *kinds, size_t n)
+put_words(struct text *t, const char *p, const char *end)
 {
-	char key[80];
-	size_t i, shown = 0;
-	double all;
+	const char *close;
 
-	for (i = 0; i < n; i++) {
-		(void)snprintf(key, sizeof(key), "%s=\"%s\"", label, kinds[i]);
-		if ((all = now(t, name, key, "")) == 0)
-			continue;
-		if (shown++ % 2 == 0)
-			text_printf(&t->screen, "\n%-8.*s", (int)strcspn(name,
-			    "_"), shown == 1 ? name : "");
-		text_printf(&t->screen, "  %-15s %7.1f/s %8.0f", kinds[i],
-		    grown(t, name, key, "") / window(t), all);
+	for (; (p = memchr(p, '"', (size_t)(end - p))) != NULL && (close =
+	    memchr(p + 1, '"', (size_t)(end - p) - 1)) != NULL; p = close + 1) {
+		text_puts(t, " ");
+		(void)text_clean(t, p + 1, (size_t)(close - p) - 1, SIZE_MAX);
 	}
+}
+
+/* A line for each sample of FAMILY; with labels, for those that are not 0. */
+static void
+put(struct top *t, const char *family)
+{
+	const char *p = t->past[0].page, *end;
+	size_t len = strlen(family), n, rows = 0;
+	struct text what;
+	double x;
+
+	text_init(&what, COUNTERS_URL_MAX + 100);
+	while (rows < COUNTERS_BACKENDS && (p = strstr(p, MARK)) != NULL) {
+		p += sizeof(MARK) - 1;
+		end = memrchr(p, ' ', strcspn(p, "\n"));
+		if (end == NULL || strncmp(p, family, len) != 0 ||
+		    (p[len] != '{' && p[len] != ' '))
+			continue;
+		n = (size_t)(end - p);
+		x = value(p - sizeof(MARK) + 1, p, n);
+		if (x == 0 && p[len] == '{')
+			continue;
+		rows++;
+		text_rewind(&what, 0);
+		text_puts(&what, family);
+		put_words(&what, p + len, end);
+		printf("%s%9.0f ", t->end, x);
+		if (strstr(family, "_total") != NULL)
+			printf("%8.1f/s ", grown(t, p, n) / t->seconds);
+		fputs(text_string(&what), stdout);
+		if (strcmp(family, "failures_total") == 0 && t->n > 1 &&
+		    x > value(t->past[1].page, p, n)) {
+			(void)snprintf(t->failure, sizeof(t->failure), "%s",
+			    text_string(&what));
+			t->failed = t->past[0].when;
+		}
+	}
+	text_free(&what);
 }
 
 /* The times of requests: their mean, and what shares of them were within. */
@@ -163,126 +179,50 @@ static void
 put_times(struct top *t, const char *phase)
 {
 	static const double shares[] = { 0.5, 0.95, 0.99 };
-	double n = grown(t, DURATION "_count", phase, ""), within;
-	char le[32];
-	size_t i, k;
+	char s[100];
+	double n, within;
+	size_t i = 0, k;
 
-	text_printf(&t->screen, "\n%-16.*s", (int)strcspn(phase + 7, "\""),
-	    phase + 7);
-	if (n == 0)
-		return;
-	text_printf(&t->screen, "%9.1f", grown(t, DURATION "_sum", phase, "") /
-	    n * 1e3);
-	for (i = k = 0; i < 3 && k < COUNTERS_BUCKETS - 1; k += i < 3) {
-		(void)snprintf(le, sizeof(le), "le=\"%g\"", counters_bounds[k]);
-		within = grown(t, DURATION "_bucket", phase, le);
+#define GROWN(...)	grown(t, s, (size_t)snprintf(s, sizeof(s), \
+	"request_duration_seconds_" __VA_ARGS__))
+	n = GROWN("count{phase=\"%s\"}", phase);
+	printf("%s%-12s %8.1f", t->end, phase, n > 0 ?
+	    GROWN("sum{phase=\"%s\"}", phase) / n * 1e3 : 0);
+	for (k = 0; n > 0 && k < COUNTERS_BUCKETS - 1; k++) {
+		within = GROWN("bucket{phase=\"%s\",le=\"%g\"}", phase,
+		    counters_bounds[k]);
 		for (; i < 3 && within >= shares[i] * n; i++)
-			text_printf(&t->screen, "%9.*f", k < 2 ? 1 : 0,
-			    counters_bounds[k] * 1e3);
+			printf("%9g", counters_bounds[k] * 1e3);
 	}
-}
-
-/* A line for each rspamd that is configured now. */
-static void
-put_backends(struct top *t)
-{
-	static const char mark[] = "\n" PREFIX "backend_active_requests{";
-	const char *p = t->past[0].page;
-	char key[3 * COUNTERS_URL_MAX];
-	double failed, open;
-
-	while ((p = strstr(p, mark)) != NULL) {
-		p += sizeof(mark) - 1;
-		(void)snprintf(key, sizeof(key), "%.*s", (int)strcspn(p, "}\n"), p);
-		open = now(t, "backend_circuit", key, "\"open\"");
-		failed = now(t, EXCHANGES, key, "") -
-		    now(t, EXCHANGES, key, "\"answered\"") -
-		    now(t, EXCHANGES, key, "\"cancelled\"");
-		p += strcspn(p, "\"\n") + 1;
-		text_printf(&t->screen, "\n%-36.*s %-8s %7.0f %7.1f/s %8.0f",
-		    (int)strcspn(p, "\"\n"), p, open == 0 ? "in use" : open <
-		    now(t, "backend_circuit", key, "") ? "wavering" : "failing",
-		    now(t, "backend_active_requests", key, ""),
-		    grown(t, EXCHANGES, key, "") / window(t), failed);
-	}
-}
-
-/* What the page's /health says, from the same numbers. */
-static const char *
-state(const struct top *t)
-{
-	if (!t->found)
-		return t->why;
-	if (now(t, "stopping", "", "") > 0)
-		return "the daemon is stopping";
-	if (now(t, "workers", "\"serving\"", "") == 0)
-		return "no worker is running";
-	return now(t, "backend_circuit", "\"scan\"", "") >
-	    now(t, "backend_circuit", "\"scan\"", "\"open\"") ?
-	    "running" : "no rspamd can take mail";
 }
 
 static void
 put_screen(struct top *t, const char *address)
 {
-	const char *failures[FAILURE_COUNT];
+	static const char *const families[] = { "workers", "connections",
+	    "queued_requests", "backend_circuit", "backend_active_requests",
+	    "failures_total", "requests_total", "actions_total",
+	    "backend_requests_total" };
 	size_t i;
 
-	text_rewind(&t->screen, 0);
-	text_printf(&t->screen, "rspamd-shim at %s: %s\n", address, state(t));
+	printf("%srspamd-shim at %s: %s", t->home, address,
+	    t->found ? "running" : t->why);
 	if (!t->found)
 		return;
-	for (i = 0; i < FAILURE_COUNT; i++)
-		failures[i] = failure_name((enum failure)i);
-	text_printf(&t->screen, "%.0f workers, %.0f clients, %.0f turned away, "
-	    "%.0f in the queue, %.1f MB held\n\n%s %.0f s",
-	    now(t, "workers", "serving", ""), now(t, "connections", "", ""),
-	    now(t, "connections_refused_total", "", ""),
-	    now(t, "queued_requests", "", ""), now(t, "held_bytes", "", "") /
-	    1e6, t->n == 1 ? "since its start," : "in the last", window(t));
-	put_kinds(t, "requests_total", "outcome", counters_outcome_names,
-	    COUNTERS_OUTCOMES);
-	put_kinds(t, "actions_total", "action", counters_action_names,
-	    COUNTERS_ACTIONS);
-	put_kinds(t, "failures_total", "failure", failures, FAILURE_COUNT);
-	text_puts(&t->screen, "\n\nmilliseconds         mean    50% <    95% <"
-	    "    99% <");
-	put_times(t, "phase=\"read\"");
-	put_times(t, "phase=\"wait\"");
-	put_times(t, "phase=\"total\"");
-	text_printf(&t->screen, "\n\n%-36s %-8s  active  requests   failed",
-	    "rspamd", "state");
-	put_backends(t);
-}
-
-/* Writes the screen; LIVE: as much of it as the terminal has room for. */
-static bool
-show(const struct top *t, bool live)
-{
-	struct winsize w = { .ws_row = 0 };
-	const char *p = text_string(&t->screen);
-	struct text out;
-	size_t len, row;
-	bool ok;
-
-	if (live)
-		(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &w);
-	text_init(&out, SIZE_MAX / 2);
-	for (row = 0; *p != '\0' && (w.ws_row == 0 || row < w.ws_row); row++) {
-		len = strcspn(p, "\n");
-		text_puts(&out, !live ? "" : row == 0 ? "\033[H" : "\r\n");
-		(void)text_clean(&out, p, len, w.ws_col ? w.ws_col : SIZE_MAX);
-		text_puts(&out, live ? "\033[K" : "\n");
-		p += len + (p[len] != '\0');
-	}
-	text_puts(&out, live ? "\033[J" : "");
-	ok = fputs(text_string(&out), stdout) != EOF && fflush(stdout) != EOF;
-	text_free(&out);
-	return ok;
+	printf("; %s %.0f s%smilliseconds     mean    50%% <    95%% <"
+	    "    99%% <", t->n == 1 ? "since its start," : "in the last",
+	    t->seconds, t->end);
+	put_times(t, "wait");
+	put_times(t, "total");
+	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		put(t, families[i]);
+	if (t->failure[0] != '\0')
+		printf("%s%9.0f s ago: %s", t->end, t->past[0].when -
+		    t->failed, t->failure);
 }
 
 /* Looks and shows, as top_run() says; KEYS: there may be a q. */
-static bool
+static void
 watch(struct top *t, const char *address, bool live, bool keys)
 {
 	struct pollfd p = { .fd = keys ? STDIN_FILENO : -1, .events = POLLIN };
@@ -293,25 +233,21 @@ watch(struct top *t, const char *address, bool live, bool keys)
 		t->found = false;
 		if ((why = probe_wire_each(address, look, t)) != NULL)
 			(void)snprintf(t->why, sizeof(t->why), "%s", why);
-		if (!t->found)
-			forget(t);
-		put_screen(t, address);
-		if (!show(t, live))
-			return false;
-		/* a new size of the terminal is a signal, which ends poll() */
-	} while (live && !stopped && (poll(&p, 1, 1000) < 1 ||
-	    (read(p.fd, &c, 1) == 1 && c != 'q')));
-	return true;
+		if (live || t->found)
+			put_screen(t, address);
+		(void)fflush(stdout);
+		/* any other key looks at once */
+	} while (live && !stopped && !ferror(stdout) &&
+	    (poll(&p, 1, 1000) < 1 || (read(p.fd, &c, 1) == 1 && c != 'q')));
 }
 
 int
 top_run(const char *address)
 {
-	static const int signals[] = { SIGWINCH, SIGINT, SIGTERM, SIGHUP };
-	struct sigaction sa = { .sa_handler = on_signal };
-	struct top t = { .n = 0 };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct top t = { .home = "", .end = "\n" };
 	struct termios saved, raw;
-	bool live = isatty(STDOUT_FILENO), ok;
+	bool live = isatty(STDOUT_FILENO);
 	bool keys = live && tcgetattr(STDIN_FILENO, &saved) == 0;
 	size_t i;
 
@@ -321,20 +257,27 @@ top_run(const char *address)
 		return EX_USAGE;
 	}
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		(void)sigaction(signals[i], &sa, NULL);
-	text_init(&t.screen, SIZE_MAX / 2);
+		(void)signal(signals[i], on_signal);
 	if (keys) {
 		raw = saved;
 		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 		raw.c_cc[VSUSP] = _POSIX_VDISABLE;	/* it would lie about */
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	}
-	fputs(live ? "\033[?1049h\033[?25l" : "", stdout);
-	ok = watch(&t, address, live, keys);
-	fputs(live ? "\033[?25h\033[?1049l" : "", stdout);
+	if (live) {
+		/* another screen, without a cursor; lines are cut to fit */
+		fputs("\033[?1049h\033[?25l\033[?7l", stdout);
+		t.home = "\033[H\033[J";
+		t.end = "\r\033[B\033[K";
+	}
+	watch(&t, address, live, keys);
+	fputs(live ? "\033[?7h\033[?25h\033[?1049l" : t.found ? "\n" : "", stdout);
+	(void)fflush(stdout);
 	if (keys)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &saved);
-	forget(&t);
-	text_free(&t.screen);
-	return !ok ? EX_IOERR : t.found ? EX_OK : EX_UNAVAILABLE;
+	if (!t.found)
+		fprintf(stderr, "rspamd-shim: %s: %s\n", address, t.why);
+	for (i = 0; i < LOOKS; i++)
+		free(t.past[i].page);
+	return ferror(stdout) ? EX_IOERR : t.found ? EX_OK : EX_UNAVAILABLE;
 }

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 
 from harness import (SOURCE_TREE, Case, FakeRspamd, Shim, connect, free_port, message, packages, process, receive,
@@ -126,6 +127,23 @@ class Prometheus(Case):
 					self.assertTrue(f'{key}="{value}"' in page, f'{key}="{value}" in {text}')
 
 
+START = b"rspamd_shim_start_time_seconds "
+PAGE = b"x 1\n" + START + b"1\n"
+
+
+def http(body, status=b"200 OK"):
+	return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+def drip(server):
+	"""Makes a FakeRspamd send a page byte by byte, without an end."""
+	def act(sock, _request):
+		sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+		while not select.select([sock], [], [], 0.1)[0]:
+			sock.sendall(b"x")
+	server.behave(act)
+
+
 class Top(Case):
 	@classmethod
 	def setUpClass(cls):
@@ -150,30 +168,64 @@ class Top(Case):
 		for arguments in (("--top", self.address), ("-c", self.shim.config, "--top"), ("--top", f"unix:{self.unix}")):
 			done = self.top(*arguments)
 			self.assertEqual((done.returncode, done.stderr), (0, ""))
-			self.assertRegex(done.stdout, r"^rspamd-shim at \S+: running\n1 workers, 0 clients, ")
-			self.assertRegex(done.stdout, r"(?m)^requests +verdict +[0-9.]+/s +3\b")
-			self.assertRegex(done.stdout, r"(?m)^actions +reject +[0-9.]+/s +3$")
+			self.assertRegex(done.stdout, r"^rspamd-shim at \S+: running; since its start, \d+ s\n")
 			self.assertRegex(done.stdout, r"(?m)^total +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+$")
-			self.assertRegex(done.stdout, rf"(?m)^{re.escape(self.rspamd.url)} +in use +0 +[0-9.]+/s +\d+$")
+			self.assertRegex(done.stdout, r"(?m)^ +1 workers serving\n +0 connections$")
+			self.assertRegex(done.stdout, rf"(?m)^ +1 backend_circuit {re.escape(self.rspamd.url)} scan closed$")
+			self.assertRegex(done.stdout, r"(?m)^ +3 +[0-9.]+/s requests_total spamc CHECK verdict$")
+			self.assertRegex(done.stdout, r"(?m)^ +3 +[0-9.]+/s actions_total reject$")
+			self.assertTrue(done.stdout.endswith("answered\n"), done.stdout)
 			self.assertNotIn("\033", done.stdout)
 
 	def test_where_nobody_is(self):
 		done = self.top("--top", f"127.0.0.1:{free_port()}")
-		self.assertEqual(done.returncode, 69)
-		self.assertRegex(done.stdout, r"^rspamd-shim at \S+: Connection refused\n$")
+		self.assertEqual((done.returncode, done.stdout), (69, ""))
+		self.assertRegex(done.stderr, r"^rspamd-shim: 127\.0\.0\.1:\d+: Connection refused\n$")
 
-	def test_another_server_cannot_steer_the_terminal(self):
-		self.rspamd.answer({"x": "y"})
-		done = self.top("--top", self.rspamd.url.removeprefix("http://"))
-		self.assertEqual((done.returncode, done.stdout.partition(": ")[2]), (69, "another server\n"))
-		evil = FakeRspamd()
-		self.addCleanup(evil.stop)
-		evil.ping = None
-		page = 'rspamd_shim_start_time_seconds 1\nrspamd_shim_backend_active_requests{backend="\033]0;x\007"} 1\n'
-		evil.raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode())
-		done = self.top("--top", evil.url.removeprefix("http://"))
-		self.assertEqual(done.returncode, 0)
-		self.assertIn("\n?]0;x? ", done.stdout)
+	def test_another_server(self):
+		"""What is not the page, or not all of it, is not shown."""
+		server = FakeRspamd()
+		self.addCleanup(server.stop)
+		for raw in (http(b"{}"), http(PAGE, status=b"404 Not Found"), http(PAGE)[:-1], http(b"x 1\n" + START + b"nan\n"),
+		            http(b"x 1\n" + START + b"-1\n"), b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000, b"x" * 100_000,
+		            b"HTTP/1.1 100 Continue\r\n\r\n" * 5000):
+			server.raw(raw)
+			done = self.top("--top", server.url.removeprefix("http://"))
+			self.assertEqual((done.returncode, done.stdout), (69, ""), raw[-50:])
+			self.assertRegex(done.stderr, r"^rspamd-shim: \S+: this is not the page of a rspamd-shim\n$")
+
+	def test_server_that_hangs(self):
+		for behaviour in (FakeRspamd.silent, drip):
+			server = FakeRspamd()
+			self.addCleanup(server.stop)
+			behaviour(server)
+			done = self.top("--top", server.url.removeprefix("http://"))
+			self.assertEqual((done.returncode, done.stdout), (69, ""))
+			self.assertRegex(done.stderr, r"^rspamd-shim: \S+: no answer\n$")
+
+	def test_hostile_page(self):
+		"""What a page says neither breaks it nor steers the terminal."""
+		server = FakeRspamd()
+		self.addCleanup(server.stop)
+		active = b"rspamd_shim_backend_active_requests{"
+		for more, shown in ((b'rspamd_shim_workers{state="serving"}\n', ""), (active + b"abc", ""), (active + b'backend="abc', ""),
+		                    (active + b'backend="a"b" 1\n', " +1 backend_active_requests a\n"), (active + b'" ' * 999 + b"1\n", None),
+		                    (b"rspamd_shim_connections nan\n", " +0 connections\n"),
+		                    (b"rspamd_shim_connections -5\n", " +0 connections\n"),
+		                    (b"rspamd_shim_connections 1e300\n", " +0 connections\n"),
+		                    (b"rspamd_shim_connections " + b"9" * 9999 + b"\n", " +0 connections\n"),
+		                    (b'rspamd_shim_request_duration_seconds_count{phase="total"} inf\n', ""),
+		                    ((active + b'backend="x"} 1\n') * 2000, "( +1 backend_active_requests x\n){64}"),
+		                    (active + b'backend="' + b"x" * 5000 + b'"} 1\n', None),
+		                    (active + b'backend="\033]0;x\007\x9b1m\xc2\x9b",role="\r\x7f"} 1\n',
+		                     r" +1 backend_active_requests \?\]0;x\?\?1m\?  \?\n")):
+			with self.subTest(more[:60]):
+				server.raw(http(PAGE + more))
+				done = self.top("--top", server.url.removeprefix("http://"))
+				self.assertEqual((done.returncode, done.stderr), (0, ""))
+				self.assertRegex(done.stdout, r"\A[\n -~]+\n\Z")
+				if shown is not None:
+					self.assertRegex(done.stdout, rf"\ntotal +0\.0\n{shown}\Z")
 
 	def test_usage(self):
 		for arguments, fault in ((["nonsense"], "not an address"), ([self.address, "more"], "unexpected argument: more"),
@@ -212,59 +264,88 @@ class Terminal(Case):
 	def await_screen(self, pattern):
 		return wait_until(lambda: re.search(pattern, self.screen()), f"the screen has {pattern}")
 
-	def shim(self):
-		return self.own(Shim, backend=self.rspamd.url, config=status(self.address))
+	def shim(self, more=""):
+		return self.own(Shim, backend=self.rspamd.url, config=status(self.address) + more)
 
 	def test_a_session(self):
 		self.open(80, 24)
 		# nobody is there yet: it goes on, and sees the daemon come, work, go and come again
 		self.await_screen(r"\Arspamd-shim at \S+: Connection refused\Z")
 		shim = self.shim()
-		self.await_screen(r"\Arspamd-shim at \S+: running\n1 workers, 0 clients")
+		self.await_screen(r"\Arspamd-shim at \S+: running; since its start, \d+ s\n(.*\n)+ +0 connections\n")
 		talk(shim.port, spamc_request("CHECK", MAIL))
-		self.await_screen(r"in the last \d+ s\nrequests +verdict +0\.[1-9]/s +1\b")
+		self.await_screen(r"in the last \d+ s\n(.*\n)+ +1 +0\.[1-9]/s requests_total spamc CHECK verdict\b")
+		# the window moves on: it was more than 10 s ago
+		self.await_screen(r"\n +1 +0\.0/s requests_total spamc CHECK verdict\b")
 		with connect(shim.port) as sock:
-			self.await_screen(r"\n1 workers, 1 clients")
+			self.await_screen(r"\n +1 connections\n")
 			sock.sendall(b"PING SPAMC/1.5\r\n\r\n")
 			receive(sock)
 		shim.stop()
 		self.await_screen(r"\Arspamd-shim at \S+: Connection refused\Z")
 		self.shim()
-		self.await_screen(r"\Arspamd-shim at \S+: running\n")
+		self.await_screen(r"\Arspamd-shim at \S+: running; ")
 		self.assertNotIn("reject", self.screen())
-		# what was there before is there again, and the terminal as it was
 		self.run_tmux("send-keys", "q")
-		wait_until(lambda: "code 0" in self.screen(), "it ends")
-		self.assertIn("before", self.screen())
-		first, second = re.findall(r"(?s)speed .*?(?=before|\Z)", self.screen())
-		for word in ("icanon", "echo", "isig"):
-			self.assertRegex(second, rf"(?<![-\w]){word}\b")
+		self.await_screen(r"code 0")
+
+	def test_backend_that_goes_down(self):
+		shim = self.shim("breaker_failures = 1\nhealth_interval = 0.05\n")
+		self.open(100, 30)
+		self.await_screen(rf"\n +1 backend_circuit {re.escape(self.rspamd.url)} scan closed\n")
+		self.assertNotIn("failures_total", self.screen())
+		self.rspamd.stop()
+		self.await_screen(rf"\n +1 backend_circuit {re.escape(self.rspamd.url)} scan open\n")
+		self.assertNotIn("closed", self.screen())
+		talk(shim.port, spamc_request("CHECK", MAIL))
+		failed = self.await_screen(r"\n +1 +0\.[1-9]/s failures_total (\S+)\n")
+		self.await_screen(rf"\n +[1-9] s ago: failures_total {failed[1]}\Z")
 
 	def test_restart_between_two_looks(self):
 		"""What a new daemon has counted is no less than what the old one had: there is no negative rate."""
 		def page(start, verdicts):
-			text = f'x 1\nrspamd_shim_start_time_seconds {start}\nrspamd_shim_requests_total{{outcome="verdict"}} {verdicts}\n'
-			self.rspamd.raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+			self.rspamd.raw(http(b'x 1\nrspamd_shim_start_time_seconds %d\nrspamd_shim_requests_total{outcome="verdict"} %d\n'
+			                     % (start, verdicts)))
 		self.address = self.rspamd.url.removeprefix("http://")
 		page(1, 5000)
 		self.open(80, 24)
-		self.await_screen(r"verdict .* 5000\b")
+		self.await_screen(r" 5000 .* verdict\b")
 		page(2, 7)
-		self.await_screen(r"verdict .* 7\b")
-		self.assertNotRegex(self.screen(), r"verdict +-")
+		self.await_screen(r" 7 .* verdict\b")
+		self.assertNotRegex(self.screen(), r" -\S+/s")
 		self.run_tmux("send-keys", "q")
 		self.await_screen(r"code 0")
 
 	def test_sizes(self):
 		self.shim()
 		self.open(80, 24)
-		self.await_screen(r"\nrspamd +state")
-		self.run_tmux("resize-window", "-x", "30", "-y", "4")
-		self.await_screen(r"\Arspamd-shim at 127.*\n1 workers, 0 clients, 0 turned\n\n(since|in the last).*\Z")
+		self.await_screen(r"\n +1 workers serving\n(.*\n)+.* backend_circuit http")
+		self.run_tmux("resize-window", "-x", "30", "-y", "5")
+		# no line is folded; the last of all is at the bottom
+		self.await_screen(r"\Arspamd-shim at 127.*\nmilliseconds .*\nwait .*\ntotal .*\n +\d+ +[0-9.]+/s request\S+\Z")
 		self.run_tmux("resize-window", "-x", "100", "-y", "30")
-		self.await_screen(r"\nrspamd +state(.*\n)+http://")
-		self.run_tmux("send-keys", "C-c")
-		self.await_screen(r"code 0")
+		self.await_screen(r"\n +1 workers serving\n(.*\n)+.* backend_circuit http\S+ scan closed\n.* PING ok\Z")
+
+	def test_ends(self):
+		"""However it ends, the terminal is as it was; that the page was not there is said where it can be read."""
+		for key, served in (("q", True), ("C-c", True), ("C-\\", True), ("C-c", False)):
+			with self.subTest(key, served=served):
+				if served:
+					shim = self.shim()
+				self.open(80, 50)
+				self.await_screen(r"running; " if served else r"Connection refused\Z")
+				self.run_tmux("send-keys", "C-z", "x")		# which do nothing
+				self.run_tmux("send-keys", key)
+				self.await_screen(r"code 0" if served else r"before\nrspamd-shim: \S+: Connection refused\ncode 69")
+				self.assertIn("before", self.screen())
+				first, second = re.findall(r"(?s)speed .*?(?=before|\Z)", self.screen())
+				for word in ("icanon", "echo", "isig"):
+					self.assertRegex(second, rf"(?<![-\w]){word}\b")
+				self.assertEqual(re.search(r"susp = \S+", first)[0], re.search(r"susp = \S+", second)[0])
+				self.run_tmux("kill-server")
+				wait_until(lambda: self.run_tmux("list-sessions").returncode != 0, "tmux has ended")
+				if served:
+					shim.stop()
 
 	def test_terminal_that_goes(self):
 		"""The window is closed: it ends too."""
