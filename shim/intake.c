@@ -9,10 +9,9 @@
 #include "stream.h"
 
 /* So much of a request is read before memory is asked for; then the message
-   in steps, smaller ones where its end is not known. */
+   in steps, each of which one read can fill. */
 #define READ_AHEAD	(16384 - 64)
-#define STEP		262144
-#define STEP_UNKNOWN	65536
+#define STEP		(262144 - 64)
 /* A compressed message is inflated in pieces of so many bytes, of each of
    which zlib makes no more than so many. */
 #define PIECE		256
@@ -122,8 +121,7 @@ static size_t
 next_step(const struct intake *i)
 {
 	uint64_t room = message_room(i->message);
-	uint64_t n = room == UINT64_MAX ? STEP_UNKNOWN : STEP;
-	uint64_t kept = message_kept(i->message);
+	uint64_t kept = message_kept(i->message), n = STEP;
 
 	if (kept < READ_AHEAD)
 		kept = READ_AHEAD;
