@@ -93,6 +93,10 @@ class Prometheus(Case):
 			self.assertRegex(text, r'(?m)^ +summary: ".*\{\{ \$labels.instance \}\}', alert)
 			self.assertRegex(text, r"(?m)^ +description: >-\n( +\S.*\n){1,4}", alert)
 
+	def test_each_rule_is_in_the_documentation(self):
+		text = (SOURCE_TREE / "doc" / "troubleshooting.md").read_text()
+		self.assertEqual(re.findall(r"(?m)^\| `RspamdShim(\w+)` \| \S.+ \| \S.+ \|$", text), list(rules()))
+
 	def test_when_they_fire(self):
 		tests = []
 		for alert, (fires, rests) in CASES.items():
@@ -258,6 +262,10 @@ class Terminal(Case):
 		self.assertEqual(done.returncode, 0, done.stderr)
 		self.addCleanup(self.run_tmux, "kill-server")
 
+	def leave(self):
+		self.run_tmux("send-keys", "q")
+		self.await_screen(r"code 0")
+
 	def screen(self):
 		return self.run_tmux("capture-pane", "-p").stdout.rstrip("\n")
 
@@ -286,8 +294,7 @@ class Terminal(Case):
 		self.shim()
 		self.await_screen(r"\Arspamd-shim at \S+: running; ")
 		self.assertNotIn("reject", self.screen())
-		self.run_tmux("send-keys", "q")
-		self.await_screen(r"code 0")
+		self.leave()
 
 	def test_backend_that_goes_down(self):
 		shim = self.shim("breaker_failures = 1\nhealth_interval = 0.05\n")
@@ -300,6 +307,7 @@ class Terminal(Case):
 		talk(shim.port, spamc_request("CHECK", MAIL))
 		failed = self.await_screen(r"\n +1 +0\.[1-9]/s failures_total (\S+)\n")
 		self.await_screen(rf"\n +[1-9] s ago: failures_total {failed[1]}\Z")
+		self.leave()
 
 	def test_restart_between_two_looks(self):
 		"""What a new daemon has counted is no less than what the old one had: there is no negative rate."""
@@ -313,8 +321,7 @@ class Terminal(Case):
 		page(2, 7)
 		self.await_screen(r" 7 .* verdict\b")
 		self.assertNotRegex(self.screen(), r" -\S+/s")
-		self.run_tmux("send-keys", "q")
-		self.await_screen(r"code 0")
+		self.leave()
 
 	def test_sizes(self):
 		self.shim()
@@ -325,6 +332,7 @@ class Terminal(Case):
 		self.await_screen(r"\Arspamd-shim at 127.*\nmilliseconds .*\nwait .*\ntotal .*\n +\d+ +[0-9.]+/s request\S+\Z")
 		self.run_tmux("resize-window", "-x", "100", "-y", "30")
 		self.await_screen(r"\n +1 workers serving\n(.*\n)+.* backend_circuit http\S+ scan closed\n.* PING ok\Z")
+		self.leave()
 
 	def test_ends(self):
 		"""However it ends, the terminal is as it was; that the page was not there is said where it can be read."""
