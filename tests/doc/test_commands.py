@@ -61,6 +61,14 @@ class Commands(unittest.TestCase):
 			with self.subTest(name):
 				self.assertTrue(any(name.replace("…", "Straight.") in test for test in integration_tests()))
 
+	def test_procmail(self):
+		"""README: what stands there is a part of the file that the tests run."""
+		block, = re.findall(r"^```procmail\n(.*?)^```$", (TREE / "README.md").read_text(), re.M | re.S)
+		recipes = block.split("\n\n")
+		self.assertGreater(len(recipes), 1)
+		for recipe in recipes:
+			self.assertIn(recipe.strip(), (TREE / "mta-conf/lda/procmailrc").read_text())
+
 	def test_make(self):
 		text = (TREE / "Makefile.am").read_text()
 		own = set(re.findall(r"^([a-z-]+):", text, re.M))
