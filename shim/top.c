@@ -212,6 +212,7 @@ put_screen(struct top *t, const char *address)
 	printf("; %s %.0f s%smilliseconds     mean    50%% <    95%% <"
 	    "    99%% <", t->n == 1 ? "since its start," : "in the last",
 	    t->seconds, t->end);
+	put_times(t, "read");
 	put_times(t, "wait");
 	put_times(t, "total");
 	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++)

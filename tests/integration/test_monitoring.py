@@ -329,7 +329,7 @@ class Terminal(Case):
 		self.await_screen(r"\n +1 workers serving\n(.*\n)+.* backend_circuit http")
 		self.run_tmux("resize-window", "-x", "30", "-y", "5")
 		# no line is folded; the last of all is at the bottom
-		self.await_screen(r"\Arspamd-shim at 127.*\nmilliseconds .*\nwait .*\ntotal .*\n +\d+ +[0-9.]+/s request\S+\Z")
+		self.await_screen(r"\Arspamd-shim at 127.*\nmilliseconds .*\nread .*\nwait .*\n +\d+ +[0-9.]+/s request\S+\Z")
 		self.run_tmux("resize-window", "-x", "100", "-y", "30")
 		self.await_screen(r"\n +1 workers serving\n(.*\n)+.* backend_circuit http\S+ scan closed\n.* PING ok\Z")
 		self.leave()

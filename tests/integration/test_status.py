@@ -290,7 +290,8 @@ class Http(Case):
 		for text, status in ((b"nonsense\r\n\r\n", 400), (b"\x16\x03\x01\x02\x00\n\n", 400),
 		                     (b"GET /health HTTP/3.0\r\n\r\n", 505),
 		                     (b"GET /health HTTP/1.1\r\nX: " + b"x" * 9000, 431),
-		                     (b"x" * 100_000, 431)):
+		                     (b"x" * 100_000, 431), (b"\0" * 9000, 431), (b"GET /metrics\0/../x HTTP/1.1\r\n\r\n", 400),
+		                     (b"GET /\x1b]0;x\x07 HTTP/1.1\r\n\r\n", 400), (b"GET /metrics HTTP/-1\r\n\r\n", 505), (b"\n", 400)):
 			with self.subTest(text[:30]):
 				self.assertEqual(self.page.ask(text)[0], status)
 
@@ -322,6 +323,24 @@ class Http(Case):
 		finally:
 			for sock in idle:
 				sock.close()
+
+	def test_more_than_was_asked_for(self):
+		"""One answer to a connection, whatever follows the request."""
+		for text in (b"GET /health HTTP/1.1\r\n\r\n" * 10_000,
+		             b"GET /health HTTP/1.1\r\nContent-Length: -9999999999999999999\r\n\r\n" + b"x" * 1_000_000):
+			self.assertEqual(talk(self.page.address, text).count(b"HTTP/1.1 200 OK\r\n"), 1)
+
+	def test_clients_that_never_end_are_cut_off(self):
+		"""All places are taken by those that have their answer and go on sending: others wait, until those are cut."""
+		socks = [connect(self.page.address) for _ in range(PAGE_CLIENTS)]
+		for sock in socks:
+			sock.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+		for sock in socks:
+			sock.sendall(b"x")
+		self.assertTrue(self.page.answers())
+		for sock in socks:
+			with sock:
+				self.assertTrue(receive(sock).startswith(b"HTTP/1.1 200 OK\r\n"))
 
 	def test_many_clients(self):
 		"""More than are served at a time: each has its answer."""
