@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "account.h"
@@ -25,6 +24,13 @@ number(struct text *t, const char *name, double x, int digits)
 }
 
 static void
+count(struct text *t, const char *name, uint64_t n)
+{
+	text_puts(t, name);
+	text_number(t, n);
+}
+
+static void
 put_envelope(struct text *t, const struct account *a)
 {
 	const struct envelope *e = a->envelope;
@@ -37,16 +43,16 @@ put_envelope(struct text *t, const struct account *a)
 		field(t, "queue_id", e->queue_id);
 		field(t, "ip", e->ip);
 		field(t, "from", e->sender);
-		text_printf(t, " rcpts=%zu", seen);
+		count(t, " rcpts=", seen);
 		if (e->authenticated)
 			text_puts(t, " authenticated=yes");
 		field(t, "user", e->user);
 	}
 	field(t, "envelope", a->envelope_from);
 	if (left > 0)
-		text_printf(t, " rcpts_left_out=%zu", left);
+		count(t, " rcpts_left_out=", left);
 	if (a->left.values > 0)
-		text_printf(t, " headers_left_out=%zu", a->left.values);
+		count(t, " headers_left_out=", a->left.values);
 }
 
 static void
@@ -55,14 +61,15 @@ put_request(struct text *t, const struct account *a)
 	const struct spamd_request *r = a->request;
 
 	field(t, "client", a->peer);
-	if (r->dialect != SPAMD_DIALECT_UNKNOWN)
-		text_printf(t, " dialect=%s/%d.%d",
-		    r->dialect == SPAMD_SPAMC ? "spamc" : "rspamc",
-		    r->version / 100, r->version % 100);
+	if (r->dialect != SPAMD_DIALECT_UNKNOWN) {
+		count(t, r->dialect == SPAMD_SPAMC ? " dialect=spamc/" :
+		    " dialect=rspamc/", (unsigned int)r->version / 100);
+		count(t, ".", (unsigned int)r->version % 100);
+	}
 	field(t, "command", spamd_command_name(r->command));
 	put_envelope(t, a);
 	if (spamd_request_has_message(r))
-		text_printf(t, " size=%" PRIu64, a->size);
+		count(t, " size=", a->size);
 }
 
 static void

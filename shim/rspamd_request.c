@@ -69,12 +69,15 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	const char *user = rq->user;
 
 	memset(left, 0, sizeof(*left));
-	text_printf(out, "POST /checkv2 HTTP/1.1\r\n"
-	    "Host: %s\r\n"
-	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n"
-	    "Connection: %s\r\n"
-	    "Content-Length: %" PRIu64 "\r\n", rq->host,
-	    rq->keep ? "keep-alive" : "close", rq->length);
+	text_puts(out, "POST /checkv2 HTTP/1.1\r\nHost: ");
+	text_puts(out, rq->host);
+	text_puts(out, "\r\n"
+	    "User-Agent: " PACKAGE_NAME "/" PACKAGE_VERSION "\r\n");
+	text_puts(out, rq->keep ? "Connection: keep-alive\r\n" :
+	    "Connection: close\r\n");
+	text_puts(out, "Content-Length: ");
+	text_number(out, rq->length);
+	text_puts(out, "\r\n");
 	if (e != NULL) {
 		header(out, left, "Queue-Id", "", e->queue_id, "");
 		header(out, left, "From", "<", e->sender, ">");

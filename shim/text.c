@@ -47,7 +47,7 @@ text_string(const struct text *t)
 	return t->buf != NULL ? t->buf : "";
 }
 
-/* Room for MORE bytes and a NUL; false, and T failed, where there is none. */
+/* Makes room for MORE bytes and a NUL; false, and T failed, without any. */
 static bool
 reserve(struct text *t, size_t more)
 {
@@ -59,8 +59,6 @@ reserve(struct text *t, size_t more)
 		return false;
 	}
 	need = t->len + more + 1;
-	if (need <= t->size)
-		return true;
 	size = t->size != 0 ? t->size : FIRST_SIZE;
 	while (size < need)
 		size = size > SIZE_MAX / 2 ? need : size * 2;
@@ -76,7 +74,9 @@ reserve(struct text *t, size_t more)
 void
 text_put(struct text *t, const void *p, size_t len)
 {
-	if (!reserve(t, len))
+	/* mostly there is room, and the NUL has its place */
+	if ((t->failed || len >= t->size - t->len || len > t->max - t->len) &&
+	    !reserve(t, len))
 		return;
 	if (len != 0)
 		memcpy(t->buf + t->len, p, len);
@@ -88,6 +88,18 @@ void
 text_puts(struct text *t, const char *s)
 {
 	text_put(t, s, strlen(s));
+}
+
+void
+text_number(struct text *t, uint64_t n)
+{
+	char buf[20], *p = buf + sizeof(buf);
+
+	do {
+		*--p = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	text_put(t, p, (size_t)(buf + sizeof(buf) - p));
 }
 
 void

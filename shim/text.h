@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct text {
 	char	*buf;		/* NUL-terminated when not NULL; owned */
@@ -37,9 +38,10 @@ void	text_rewind(struct text *t, size_t len);
 /* The bytes written so far as a string; "" when there are none. */
 const char *text_string(const struct text *t);
 
-/* Appends: LEN bytes as they are; a string; a printf() format. */
+/* Appends: LEN bytes as they are; a string; a number; a printf() format. */
 void	text_put(struct text *t, const void *p, size_t len);
 void	text_puts(struct text *t, const char *s);
+void	text_number(struct text *t, uint64_t n);
 void	text_printf(struct text *t, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,6 +274,29 @@ START_TEST(dup_clean_has_no_controls)
 }
 END_TEST
 
+START_TEST(numbers_have_all_their_digits)
+{
+	static const uint64_t numbers[] = { 0, 1, 9, 10, 1234567890,
+	    UINT64_MAX };
+	char expected[32];
+	struct text t;
+	size_t i;
+
+	for (i = 0; i < COUNT(numbers); i++) {
+		text_init(&t, 20);
+		text_number(&t, numbers[i]);
+		(void)snprintf(expected, sizeof(expected), "%" PRIu64,
+		    numbers[i]);
+		unit_text(&t, expected);
+		text_free(&t);
+	}
+	text_init(&t, 2);
+	text_number(&t, 100);
+	ck_assert(text_failed(&t));
+	text_free(&t);
+}
+END_TEST
+
 Suite *
 text_suite(void)
 {
@@ -282,6 +307,7 @@ text_suite(void)
 	tcase_add_test(tc, failure_is_for_good);
 	tcase_add_test(tc, printf_keeps_its_bound);
 	tcase_add_test(tc, writer_grows);
+	tcase_add_test(tc, numbers_have_all_their_digits);
 	tc = unit_case(s, "cleaning");
 	tcase_add_loop_test(tc, clean_makes_one_line, 0, COUNT(cleaned));
 	tcase_add_test(tc, clean_cuts_at_max);
