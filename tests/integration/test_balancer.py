@@ -79,10 +79,10 @@ class Balanced:
 			fake.answer(verdict("add header", 7.0))
 		self.shim = self.behind([fake.port for fake in self.fakes])
 
-	def behind(self, ports, config=""):
+	def behind(self, ports, config="", keys="keep_alive = false"):
 		"""A rspamd-shim behind a balancer of these."""
 		balancer = self.own(Balancer, self.kind, document(self.kind), ports)
-		return self.own(Shim, config=f'{config}backend "http://127.0.0.1:{balancer.port}" {{ keep_alive = false }}\n')
+		return self.own(Shim, config=f'{config}backend "http://127.0.0.1:{balancer.port}" {{ {keys} }}\n')
 
 	def ask(self, mail=MAIL, rcpts=1):
 		headers = [("From", "<s@client.example>"), *[("Rcpt", RCPT % i) for i in range(rcpts)]]
@@ -152,6 +152,17 @@ class Haproxy(Balanced, Case):
 
 	def test_health_is_asked_for(self):
 		wait_until(lambda: all(fake.pings for fake in self.fakes), "all were asked for /ping")
+
+
+	def test_kept_connections_mean_more_tries(self):
+		"""Why the document has keep_alive = false: haproxy closes one without a word, as if it had been idle too long."""
+		self.shim = self.behind([fake.port for fake in self.fakes], keys="")
+		self.good(self.ask())
+		for fake in self.fakes:
+			fake.raw(b"")
+			fake.forget()
+		self.ask()
+		self.assertEqual(sum(self.counts()), 4)
 
 
 class Nginx(Balanced, Case):
