@@ -72,6 +72,7 @@ class Commands(unittest.TestCase):
 	def test_make(self):
 		text = (TREE / "Makefile.am").read_text()
 		own = set(re.findall(r"^([a-z-]+):", text, re.M))
+		own |= {name for names in re.findall(r"^\w+_PROGRAMS \+?= (.*)$", text, re.M) for name in names.split()}
 		standard = {"all", "install", "uninstall", "check", "dist", "distcheck", "clean"}
 		found = 0
 		for path, match in everywhere(r"make ([a-z-]+)"):
