@@ -2,8 +2,8 @@
 /*
  * bench-handover: what it costs to give a message to a rspamd of the same host.
  *
- *	bench-handover [-c CONNECTIONS] [-m MIB] [-r ROUNDS] [-s KIB,...]
- *	    [-w WAY,...] [-x]
+ *	bench-handover [-c CONNECTIONS] [-m MIB] [-p MICROSECONDS] [-r ROUNDS]
+ *	    [-s KIB,...] [-w WAY,...] [-x]
  *
  * Clients send messages over TCP to a hop, which gives each to a receiver in
  * one way after the other: it passes every piece on, or reads the whole message
@@ -18,6 +18,8 @@
  * table shows the CPU (user and system) of the hop, and of hop and receiver, for
  * each message, and the time from connect() to the reply, as medians over the
  * rounds, and their ratios to the first WAY, which are taken within a round.
+ * With -p a client waits that long after every 64 KiB, as if its network were
+ * slow, and the time counts from its last bytes on.
  *
  * One process for the hop, one for each client and for each connection of the
  * receiver; all of them are children that end with the measurement.
@@ -55,6 +57,8 @@
 #define MESSAGES_MAX	20000
 #define HEAD_MAX	512
 #define PIECE_MAX	262144		/* of one read */
+#define PACED		65536		/* of one write of a client, with -p */
+#define PAUSE_MAX	1000000		/* microseconds */
 #define PATIENCE	120		/* seconds that a measurement may take */
 
 /* Where the hop reads a message to. */
@@ -114,6 +118,7 @@ static struct {
 	const struct way *way;
 	size_t		 size, messages, connections;
 	bool		 copies;	/* the receiver: -x */
+	size_t		 pause;		/* the clients, in microseconds: -p */
 	int		 clients, tcp, local;	/* listening sockets */
 	struct sockaddr_in hop, receiver;
 	struct sockaddr_un receiver_local;
@@ -719,11 +724,29 @@ hop_process(void)
 
 /* --- the clients -------------------------------------------------------- */
 
+/* Sends the request, as fast as -p says.  Returns when its end was begun. */
+static uint64_t
+send_request(int fd, const char *p, size_t n)
+{
+	struct timespec pause = { .tv_sec = (time_t)(run.pause / 1000000),
+	    .tv_nsec = (long)(run.pause % 1000000) * 1000 };
+	uint64_t begun;
+
+	for (; run.pause > 0 && n > PACED; p += PACED, n -= PACED) {
+		send_whole(fd, p, PACED);
+		(void)nanosleep(&pause, NULL);
+	}
+	begun = nanoseconds(CLOCK_MONOTONIC);
+	send_whole(fd, p, n);
+	return begun;
+}
+
 /* Sends message number I and waits for its reply. */
 static void
 send_message(size_t i, char *request, size_t n)
 {
 	char number[24], due[64], reply[64];
+	uint64_t begun = nanoseconds(CLOCK_MONOTONIC), end;
 	size_t got = 0;
 	ssize_t r;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -732,11 +755,10 @@ send_message(size_t i, char *request, size_t n)
 	memcpy(request + n - run.size, number, 8);
 	(void)snprintf(due, sizeof(due), "HTTP/1.1 200 OK\r\n\r\nright %s\r\n",
 	    number);
-	board->latency[i] = nanoseconds(CLOCK_MONOTONIC);
 	if (fd == -1 || connect(fd, (const struct sockaddr *)&run.hop,
 	    sizeof(run.hop)) == -1)
 		err(EX_OSERR, "connect to the hop");
-	send_whole(fd, request, n);
+	end = send_request(fd, request, n);
 	while ((r = recv(fd, reply + got, sizeof(reply) - 1 - got, 0)) > 0)
 		got += (size_t)r;
 	reply[got] = '\0';
@@ -744,7 +766,8 @@ send_message(size_t i, char *request, size_t n)
 		errx(1, "message %zu of %zu bytes, %s: wrong reply: %s", i,
 		    run.size, run.way->name, reply);
 	(void)close(fd);
-	board->latency[i] = nanoseconds(CLOCK_MONOTONIC) - board->latency[i];
+	board->latency[i] = nanoseconds(CLOCK_MONOTONIC) -
+	    (run.pause > 0 ? end : begun);
 }
 
 /* Client number C: its share of the messages. */
@@ -952,8 +975,9 @@ usage(void)
 {
 	size_t i;
 
-	fputs("usage: bench-handover [-c CONNECTIONS] [-m MIB] [-r ROUNDS] "
-	    "[-s KIB,...] [-w WAY,...] [-x]\nways:", stderr);
+	fputs("usage: bench-handover [-c CONNECTIONS] [-m MIB] "
+	    "[-p MICROSECONDS]\n    [-r ROUNDS] [-s KIB,...] [-w WAY,...] [-x]\n"
+	    "ways:", stderr);
 	for (i = 0; i < NWAYS; i++)
 		fprintf(stderr, " %s", ways[i].name);
 	fputs("\n", stderr);
@@ -1002,11 +1026,13 @@ main(int argc, char **argv)
 	for (i = 0; i < NWAYS; i++)
 		chosen[i] = &ways[i];
 	run.connections = 1;
-	while ((c = getopt(argc, argv, "c:m:r:s:w:x")) != -1) {
+	while ((c = getopt(argc, argv, "c:m:p:r:s:w:x")) != -1) {
 		if (c == 'c')
 			run.connections = number(optarg, CONNECTIONS_MAX);
 		else if (c == 'm')
 			mib = number(optarg, 65536);
+		else if (c == 'p')
+			run.pause = number(optarg, PAUSE_MAX);
 		else if (c == 'r')
 			rounds = number(optarg, ROUNDS_MAX);
 		else if (c == 's') {
