@@ -12,11 +12,13 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import unittest
 
-from harness import Case, Rspamd, message, process, wait_until
+from harness import Case, Rspamd, Unavailable, message, process, shim, wait_until
 
 SHARED = pathlib.Path("/dev/shm")
 OTHER_UID = 61235		# neither rspamd's user nor in its group
@@ -187,3 +189,18 @@ class Faults(Base):
 		self.rspamd.mute.accepted[-1].shutdown(socket.SHUT_RDWR)	# the end of X-Test-Sleep
 		thread.join()
 		return replies[0]
+
+
+class Bench(Case):
+	def test_every_way(self):
+		"""The program that measures them compares every byte that was handed over."""
+		folder = shim.binary().parent
+		if not (folder / "Makefile").exists() or not shutil.which("make"):
+			raise Unavailable("bench-handover is built beside rspamd-shim, where its Makefile is")
+		subprocess.run(["make", "-C", folder, "bench-handover"], capture_output=True, check=True)
+		for options in (), ("-x",):
+			done = subprocess.run([folder / "bench-handover", "-c", "3", "-m", "1", "-r", "1", "-s", "300", *options],
+			                      capture_output=True, text=True, check=False)
+			self.assertEqual((done.returncode, done.stderr), (0, ""))
+			ways = re.findall(r"^\| ([a-z-]+) \| \d+ µs ", done.stdout, re.M)
+			self.assertEqual(len(ways), 15, done.stdout)
