@@ -76,13 +76,16 @@ class Hops:
 		"""One load; what it took for each mail."""
 		hop = way.hop.pids() if way.hop else []
 		programs.forget_peaks(hop)
-		before = programs.cpu_seconds(hop)
+		before, ticks = programs.cpu_seconds(hop), programs.cpu_ticks(hop)
 		r = programs.load(self.build, way.address(), way.protocol, size, connections=connections, seconds=seconds)
 		cpu = programs.cpu_seconds(hop) - before
 		way.sent += int(r["right"])
 		result = {"rate": r["rate"], "p50": r["p50_us"], "p99": r["p99_us"], "p999": r["p999_us"], "mails": r["right"]}
 		if hop:
 			result["cpu"] = cpu * 1e6 / r["right"]
+			user, system = (now - then for now, then in zip(programs.cpu_ticks(hop), ticks))
+			if user + system > 0:
+				result["user"] = result["cpu"] * user / (user + system)
 			result["memory"] = programs.peak_bytes(hop)
 		return result
 

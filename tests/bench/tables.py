@@ -30,7 +30,8 @@ def _mebibytes(x):
 
 def _hop_row(r, way, title, size, n):
 	cpu = r.median(way, size, n, "cpu")
-	return [title, microseconds(cpu), _ratio(r.ratio(way, "haproxy", size, n) if cpu else None),
+	return [title, microseconds(cpu), microseconds(r.median(way, size, n, "user")),
+	        _ratio(r.ratio(way, "haproxy", size, n) if cpu else None),
 	        _ratio(r.ratio(way, "relay-unix" if way.endswith("-unix") else "relay", size, n) if cpu else None),
 	        f"{1e6 / cpu:.0f}" if cpu else "", f"{r.median(way, size, n, 'rate'):.0f}",
 	        *(microseconds(r.added(way, size, n, what) if cpu else r.median(way, size, n, what))
@@ -40,8 +41,8 @@ def _hop_row(r, way, title, size, n):
 
 def hops(r):
 	"""A table for each size and number of connections."""
-	head = ["hop", "CPU", "of haproxy's", "of the relay's", "messages/s per core", "messages/s", "added p50", "added p99",
-	        "added p99.9", "peak memory"]
+	head = ["hop", "CPU", "its own", "of haproxy's", "of the relay's", "messages/s per core", "messages/s", "added p50",
+	        "added p99", "added p99.9", "peak memory"]
 	text = []
 	for size, n in r.cells():
 		rows = [_hop_row(r, way, title, size, n) for way, title in r.ways.items() if r.has(way, size, n)]
