@@ -5,6 +5,8 @@ import os
 import re
 import select
 import signal
+import socket
+from contextlib import contextmanager
 
 from harness import (Case, Exim, FakeRspamd, RspamcReply, Rspamd, Shim, check_report, common_rspamd, message,
                      rspamc_request, spamc_request, talk, verdict, wait_until)
@@ -16,6 +18,24 @@ HTTP = b"HTTP/1.1 200 OK\r\n"
 
 def http(body, head=HTTP):
 	return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@contextmanager
+def at_once(shim):
+	"""What happens in here, shim sees at once."""
+	for pid in shim.workers():
+		os.kill(pid, signal.SIGSTOP)
+		wait_until(lambda pid=pid: state(pid) == "T", "the worker stops")
+	try:
+		yield
+	finally:
+		for pid in shim.workers():
+			os.kill(pid, signal.SIGCONT)
+
+
+def state(pid):
+	with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+		return stat.read().rpartition(") ")[2][0]
 
 
 class Errors(Case):
@@ -87,6 +107,24 @@ class Errors(Case):
 		self.no_verdict(shim)
 		fake.behave(lambda sock, request: fake.reset(sock), before_request=True)
 		self.no_verdict(shim)
+
+	def test_reset_behind_a_part_of_the_reply(self):
+		# The reset is no event of its own then; another rspamd is asked.
+		broken, fake = self.own(FakeRspamd), self.own(FakeRspamd)
+		shim = self.own(Shim, arguments=["-b", broken.url, "-b", fake.url])
+
+		def cut(sock, _request):
+			with at_once(shim):
+				sock.sendall(reply)
+				broken.reset(sock)
+				sock.close()
+		broken.behave(cut)
+		for reply in (HTTP, HTTP + b"Content-Length: 500\r\n\r\n{\"action\":", HTTP + b"\r\n{\"action\":"):
+			with self.subTest(reply=reply):
+				del broken.requests[:]
+				for _ in range(2):
+					RspamcReply(talk(shim.port, rspamc_request(MAIL)))
+				self.assertTrue(broken.requests)
 
 	def test_endless_reply(self):
 		fake = self.own(FakeRspamd)
@@ -166,6 +204,51 @@ class Errors(Case):
 		for _ in range(4):
 			RspamcReply(talk(shim.port, rspamc_request(MAIL)))
 		self.assertEqual(len(fake.requests), 4)
+
+
+class Clients(Case):
+	"""What comes at once is told in one event, whatever is in it."""
+
+	@classmethod
+	def setUpClass(cls):
+		cls.fake = cls.shared(FakeRspamd)
+		cls.shim = cls.shared(Shim, backend=cls.fake.url)
+
+	def setUp(self):
+		del self.fake.requests[:]
+		self.shim.settle()
+
+	def test_reset_behind_a_part_of_the_request(self):
+		whole = spamc_request("CHECK", MAIL, "1.2")
+		no_end = b"CHECK SPAMC/1.2\r\n\r\n" + MAIL
+		for part in (whole[:10], whole[:-1], no_end):
+			for half_close in (False, True):
+				with self.subTest(part=part[:80], half_close=half_close):
+					sock = socket.create_connection(("127.0.0.1", self.shim.port))
+					with at_once(self.shim):
+						sock.sendall(part)
+						if half_close:
+							sock.shutdown(socket.SHUT_WR)
+						self.fake.reset(sock)
+						sock.close()
+					# long before timeout_client
+					line, = self.shim.await_requests(1)
+					self.assertNotIn("action", line)
+
+	def test_urgent_byte_in_the_message(self):
+		# TCP's readers stop there, with more behind it.
+		for length in (False, True):
+			with self.subTest(length=length):
+				del self.fake.requests[:]
+				head = b"Content-length: %d\r\n" % len(MAIL) if length else b""
+				sock = socket.create_connection(("127.0.0.1", self.shim.port))
+				with sock, at_once(self.shim):
+					sock.sendall(b"CHECK SPAMC/1.2\r\n" + head + b"\r\n" + MAIL[:100])
+					sock.send(b"!", socket.MSG_OOB)
+					sock.sendall(MAIL[100:])
+					sock.shutdown(socket.SHUT_WR)
+				self.shim.await_requests(1)
+				self.assertEqual([request.body for request in self.fake.requests], [MAIL])
 
 
 class OddReplies(Case):
