@@ -264,6 +264,7 @@ intake_settle(struct intake *i)
 	budget_keep(i->budget, &i->memory, message_kept(i->message));
 	/* from now on it is the client's end that is read */
 	stream_allow(i->stream, SIZE_MAX);
+	stream_enough(i->stream);
 }
 
 void

@@ -46,6 +46,7 @@ struct stream {
 	bool		 probing;	/* the last read took all there was */
 	bool		 local;		/* a unix socket */
 	bool		 ending;	/* the end is behind what can be read */
+	bool		 enough;	/* nothing but the end is waited for */
 	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
@@ -132,6 +133,12 @@ size_t
 stream_allowance(const struct stream *s)
 {
 	return s->allowed;
+}
+
+void
+stream_enough(struct stream *s)
+{
+	s->enough = true;
 }
 
 void
@@ -293,18 +300,34 @@ read_plain(struct stream *s, struct evbuffer_iovec *v, int nv)
 }
 
 /*
- * Less came than there was space for.  A TCP socket is empty then
- * (epoll(7)), and whatever comes later is an event; a unix socket may have
- * stopped where descriptors were passed.
+ * Less came than there was space for.  A TCP socket is empty then (epoll(7))
+ * but for what wants_more() tells; a unix socket may have stopped where
+ * descriptors were passed.
  */
 static void
 note_short(struct stream *s)
 {
 	s->probing = true;
-	if (s->local || s->ssl != NULL)
-		return;
-	s->readable = false;
-	s->eof = s->ending;
+	if (!s->local && s->ssl == NULL)
+		s->readable = false;
+}
+
+/*
+ * After a short read the owner has been told.  Does it wait for more?  Then
+ * that is looked for at once: a reset that came with the last bytes is no
+ * event of its own, and a read stops at an urgent byte with more behind it.
+ */
+static bool
+wants_more(struct stream *s)
+{
+	if (s->readable || s->eof || s->gone)
+		return false;
+	if (s->enough) {
+		s->eof = s->ending;
+		return false;
+	}
+	s->readable = true;
+	return true;
 }
 
 static ssize_t
@@ -353,6 +376,20 @@ read_once(struct stream *s)
 	return n;
 }
 
+/* Reads what may be read, and tells.  Returns what the last read did: bytes,
+   0 or -1; -2 where the owner has freed S. */
+static ssize_t
+take(struct stream *s, size_t *got)
+{
+	size_t before = *got;
+	ssize_t n = 0;
+
+	while (s->readable && !s->eof && *got < READ_BUDGET && s->allowed > 0 &&
+	    (n = read_once(s)) > 0)
+		*got += (size_t)n;
+	return *got > before && !tell(s, STREAM_READ) ? -2 : n;
+}
+
 /*
  * Is the peer gone for good?  Only asked while this side is open: then a
  * hang-up means that both directions are closed, or a reset.
@@ -370,16 +407,16 @@ static void
 pump(struct stream *s)
 {
 	size_t got = 0;
-	ssize_t n = 0;
+	ssize_t n;
 
 	s->probing = false;
-	while (s->readable && !s->eof && got < READ_BUDGET && s->allowed > 0 &&
-	    (n = read_once(s)) > 0)
-		got += (size_t)n;
-	if (got >= READ_BUDGET && s->readable && s->allowed > 0)
-		event_active(s->ev_read, EV_READ, 0);
-	if (got > 0 && !tell(s, STREAM_READ))
+	do {
+		n = take(s, &got);
+	} while (n > 0 && wants_more(s));
+	if (n == -2)
 		return;
+	if (got >= READ_BUDGET && s->readable && s->allowed > 0 && !s->gone)
+		event_active(s->ev_read, EV_READ, 0);
 	if (n < 0)
 		(void)tell(s, STREAM_GONE);
 	else if (s->eof && !s->gone) {
@@ -444,6 +481,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	s->busy++;
+	if (what & EV_CLOSED)
+		s->ending = true;
 	if (s->connecting) {
 		/* reading is an edge that may come before the connect's end */
 		establish(s);
@@ -452,8 +491,6 @@ on_event(evutil_socket_t fd, short what, void *arg)
 			s->tls_write_reads = false;
 			writable(s);
 		}
-		if (what & EV_CLOSED)
-			s->ending = true;
 		if (!s->freed && !s->gone && (what & EV_READ)) {
 			/* where nothing may be read, this is all there is to see */
 			if ((s->eof || s->allowed == 0) && hung_up(s)) {

@@ -54,6 +54,12 @@ size_t	stream_allowance(const struct stream *s);
 int	stream_start(struct stream *s, bool connecting);
 
 /*
+ * What the owner has waited for is here: from now on S looks for the end only
+ * where the kernel tells of it.
+ */
+void	stream_enough(struct stream *s);
+
+/*
  * Speaks TLS with SSL, which the stream owns from now on and which knows
  * whether it is client or server, from the end of connect() on; to be called
  * before stream_start().
