@@ -105,10 +105,14 @@ enter(struct exchange *x, enum phase p)
 		timer_arm(x->timer, phase_limit(x));
 }
 
-/* The end: tells the owner, who may free X. */
+/*
+ * The end: tells the owner, who may free X.  To close takes longer than to
+ * reply, and the client waits for that.
+ */
 static void
 finish(struct exchange *x, enum failure f, const char *why)
 {
+	struct stream *stream = x->stream;
 	const char *doing;
 
 	if (x->phase == PHASE_OVER)
@@ -117,13 +121,13 @@ finish(struct exchange *x, enum failure f, const char *why)
 	enter(x, PHASE_OVER);
 	(void)event_del(x->timer);
 	(void)event_del(x->again);
-	stream_free(x->stream);
 	x->stream = NULL;
 	x->failure = f;
 	if (f != FAILURE_NONE)
 		(void)snprintf(x->reason, sizeof(x->reason), "%s %s: %s",
 		    doing, backend_name(x->backend), why);
 	x->cb(x, x->arg);
+	stream_free(stream);
 }
 
 /* Puts the request into the stream, by reference: it may have to be sent

@@ -140,6 +140,8 @@ end(struct session *s, enum account_ending ending)
 	struct session_env *env = s->env;
 	char name[sizeof(s->peer)];
 
+	/* the client waits for that, and not for our log */
+	stream_close(s->stream);
 	if (s->state == STATE_LINGER && ending == ACCOUNT_GONE)
 		ending = s->request->command == SPAMD_SKIP ? ACCOUNT_SKIPPED :
 		    ACCOUNT_REPLIED;

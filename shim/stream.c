@@ -99,16 +99,27 @@ destroy(struct stream *s)
 }
 
 void
-stream_free(struct stream *s)
+stream_close(struct stream *s)
 {
-	if (s == NULL || s->freed)
+	if (s->fd == -1)
 		return;
-	s->freed = true;
+	s->gone = true;
 	if (s->ev_read != NULL)
 		event_free(s->ev_read);
 	if (s->ev_write != NULL)
 		event_free(s->ev_write);
+	s->ev_read = s->ev_write = NULL;
 	(void)close(s->fd);
+	s->fd = -1;
+}
+
+void
+stream_free(struct stream *s)
+{
+	if (s == NULL || s->freed)
+		return;
+	stream_close(s);
+	s->freed = true;
 	if (s->busy == 0)
 		destroy(s);
 }

@@ -66,6 +66,9 @@ void	stream_enough(struct stream *s);
  */
 void	stream_tls(struct stream *s, struct ssl_st *ssl);
 
+/* Closes S's socket: only what it counted and its error can be asked then. */
+void	stream_close(struct stream *s);
+
 /* Frees S, closing its socket.  Allowed in its callback; NULL is allowed. */
 void	stream_free(struct stream *s);
 
