@@ -11,7 +11,7 @@
 /* So much of a request is read before memory is asked for; then the message
    in steps, each of which one read can fill. */
 #define READ_AHEAD	(16384 - 64)
-#define STEP		(262144 - 64)
+#define STEP		(131072 - 64)
 /* A compressed message is inflated in pieces of so many bytes, of each of
    which zlib makes no more than so many. */
 #define PIECE		256

@@ -23,7 +23,7 @@
    they do not.  With libevent's own header each is a power of two at most,
    to which it rounds up. */
 #define READ_FIRST	(16384 - 64)
-#define READ_LARGEST	(262144 - 64)
+#define READ_LARGEST	(131072 - 64)
 /* The read behind a short one nearly always finds nothing. */
 #define READ_PROBE	960
 /* After so many bytes other streams get their turn. */
