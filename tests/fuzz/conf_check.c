@@ -114,6 +114,7 @@ fstat(int fd, struct stat *st)
 		return fstatat(fd, "", st, AT_EMPTY_PATH);
 	memset(st, 0, sizeof(*st));
 	st->st_mode = S_IFREG;
+	st->st_size = (off_t)text_len;
 	return 0;
 }
 

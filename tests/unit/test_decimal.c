@@ -55,11 +55,11 @@ START_TEST(many_numbers)
 	double x;
 	int i;
 
-	for (i = -30000; i < 30000; i++) {
+	for (i = -2000; i < 2000; i++) {
 		check(i / 1000.0);
 		check(i / 64.0);
 	}
-	for (x = 1e-9; x < 1e12; x *= 1.0137)
+	for (x = 1e-9; x < 1e12; x *= 1.137)
 		check(x);
 }
 END_TEST
