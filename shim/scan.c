@@ -24,7 +24,7 @@
 
 /* Seconds until the same rspamd is sent it again: one that is being stopped
    loses what it is sent for a moment, before it is known to be away. */
-#define RESEND_PAUSE	0.5
+#define RESEND_PAUSE	1.0
 
 struct scan {
 	struct event_base *base;
