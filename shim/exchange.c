@@ -319,8 +319,10 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 			return -1;
 		}
 	}
-	if (stream_start(x->stream, !connected) == -1)
+	if (stream_start(x->stream, !connected) == -1) {
+		errno = ENOMEM;
 		goto fail;
+	}
 	if (ssl != NULL || !connected)
 		return 0;
 	note_sent(x, rc);
