@@ -13,17 +13,44 @@ die() {
 	exit 1
 }
 
-# Packages of Debian and Ubuntu: to build rspamd-shim, and to test it.
+# Packages of Debian and Ubuntu: to build rspamd-shim, and to test it.  A bar
+# stands between the names that a package has in the several releases.
 # shellcheck disable=SC2034
-BUILD_PACKAGES=(autoconf automake libtool pkg-config gcc make libc6-dev libevent-dev
+BUILD_PACKAGES=(autoconf automake libtool 'pkgconf|pkg-config' gcc make libc6-dev libevent-dev
 	libssl-dev zlib1g-dev libconfuse-dev libcjson-dev check python3)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(clang libclang-rt-14-dev llvm valgrind xz-utils shellcheck openssl patch mandoc
-	bash-completion debhelper dh-apparmor dpkg-dev lintian mmdebstrap rpm)
+TEST_PACKAGES=(clang 'libclang-rt-dev|libclang-rt-14-dev|libclang-common-11-dev' llvm valgrind
+	xz-utils shellcheck openssl patch git ca-certificates mandoc bash-completion build-essential
+	debhelper dh-apparmor dpkg-dev lintian mmdebstrap rpm elfutils)
 
-# installed PACKAGE
+# installed PACKAGE|PACKAGE...: is one of them?
 installed() {
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+	local name
+	for name in ${1//|/ }; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] && return
+	done
+	return 1
+}
+
+# named PACKAGE|PACKAGE...: the first of the names that this release knows; the
+# first of all where it knows none, so that apt-get says so.
+named() {
+	local name
+	for name in ${1//|/ }; do
+		apt-cache show "$name" >/dev/null 2>&1 && echo "$name" && return
+	done
+	echo "${1%%|*}"
+}
+
+# install_packages PACKAGE|PACKAGE...: as root.
+install_packages() {
+	local package names=()
+	for package in "$@"; do
+		names+=("$(named "$package")")
+	done
+	say "installing build tools and libraries: ${names[*]}"
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+		--no-install-recommends install "${names[@]}" </dev/null >&2
 }
 
 # need_packages PACKAGE...: installs those that are missing (build tools and
@@ -36,26 +63,17 @@ need_packages() {
 		return
 	fi
 	for package in "$@"; do
-		# the compiler's runtime is numbered as the release's clang is
-		if [ "$package" = libclang-rt-14-dev ] && ! apt-cache show "$package" >/dev/null 2>&1; then
-			package=libclang-rt-dev
-		fi
 		installed "$package" || missing+=("$package")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null ||
-			die "packages are missing; as root, run: apt-get install ${missing[*]}"
+			die "packages are missing; as root, run: apt-get install$(for package in "${missing[@]}"; do printf ' %s' "$(named "$package")"; done)"
 		as_root=(sudo)
 	fi
-	say "installing build tools and libraries: ${missing[*]}"
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive bash -s -- "${missing[@]}" >&2 <<-'END' ||
-		install() {
-			apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" </dev/null
-		}
-		install "$@" || { apt-get -q update </dev/null && install "$@"; }
-	END
+	install_packages "${missing[@]}" ||
+		{ "${as_root[@]}" apt-get -q update </dev/null >&2 && install_packages "${missing[@]}"; } ||
 		die "apt-get could not install: ${missing[*]}"
 }
 

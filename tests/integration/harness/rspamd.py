@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -61,7 +62,7 @@ class Rspamd(process.Party):
 		self.seen_file = self.dir / "seen.jsonl"
 		for name in ("run", "db", "log"):
 			process.sub_dir(self.dir, name)
-		words = {"DIR": self.dir, "SHARE": self.share, "CACHE": _compiled_cache(), "MUTE": self.mute.port,
+		words = {"DIR": self.dir, "SHARE": self.share, "DOMAINS": _public_suffixes(self.group), "CACHE": _compiled_cache(), "MUTE": self.mute.port,
 		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
 		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
 		         "PER_USER": str(per_user).lower(), "FILTERS": "regexp,fuzzy_check" if fuzzy else "regexp",
@@ -158,6 +159,17 @@ class Rspamd(process.Party):
 
 	def logs(self):
 		return [*super().logs(), ("rspamd log", self.dir / "log" / "rspamd.log")]
+
+
+def _public_suffixes(group):
+	"""The list of top-level domains: the package's own, or of the package publicsuffix, which may be the machine's."""
+	found = [group.root / "usr/share/rspamd/effective_tld_names.dat",
+	         group.root / "usr/share/publicsuffix/effective_tld_names.dat",
+	         pathlib.Path("/usr/share/publicsuffix/effective_tld_names.dat")]
+	for path in found:
+		if path.exists():
+			return path
+	raise packages.Unavailable(f"rspamd's list of top-level domains is in none of {', '.join(map(str, found))}")
 
 
 def _compiled_cache():
