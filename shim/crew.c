@@ -225,6 +225,8 @@ crew_look(struct crew *c, double limit)
 		passed = LOOK_MOST;
 	for (i = 0; i < CREW_MOST; i++) {
 		m = &c->list[i];
+		metrics_worker(c->metrics, i, m->pid == 0 ? METRICS_NONE :
+		    m->told ? METRICS_FINISHING : METRICS_SERVING);
 		if (m->pid == 0)
 			continue;
 		beats = metrics_beats(c->metrics, i);

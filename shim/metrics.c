@@ -4,14 +4,16 @@
 #include <sys/mman.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "metrics.h"
 
+/* A backend, by its number. */
 struct known {
-	char		 url[COUNTERS_URL_MAX];
-	bool		 learns;
-	_Atomic bool	 configured;
+	char	 url[COUNTERS_URL_MAX];
+	bool	 learns;
+	bool	 configured;
 };
 
 /* A cache line or more each: workers do not share one. */
@@ -22,68 +24,111 @@ struct slot {
 	_Atomic uint64_t	 beats;		/* of the worker's event loop */
 };
 
-struct metrics {
-	size_t		 n;
+/*
+ * The shared memory.  Any process of the daemon may have written any bytes
+ * here, for it may have been taken over: what is read is a number to show or
+ * to compare, never a bound, an index or a length that is trusted.
+ */
+struct shared {
 	_Atomic size_t	 used;		/* slots that ever had a worker */
-	_Atomic uint64_t active;	/* connections of all slots */
 	struct counters_daemon daemon;
-	struct known	 known[COUNTERS_BACKENDS];
-	_Atomic size_t	 nknown;
 	struct slot	 slots[];
+};
+
+/* Each process has its own, as the supervisor had it when that was started. */
+struct metrics {
+	size_t		 n;		/* slots */
+	size_t		 used;		/* of them; the supervisor's */
+	uint64_t	 open;		/* connections; a worker's */
+	size_t		 nknown;
+	struct known	 known[COUNTERS_BACKENDS];
+	struct shared	*shared;
 };
 
 struct metrics *
 metrics_new(size_t n)
 {
 	struct metrics *m;
+	void *p;
 
-	m = mmap(NULL, sizeof(*m) + n * sizeof(m->slots[0]),
+	p = mmap(NULL, sizeof(*m->shared) + n * sizeof(m->shared->slots[0]),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (m == MAP_FAILED)
+	if (p == MAP_FAILED)
 		return NULL;
+	if ((m = calloc(1, sizeof(*m))) == NULL) {
+		(void)munmap(p, sizeof(*m->shared) +
+		    n * sizeof(m->shared->slots[0]));
+		return NULL;
+	}
 	m->n = n;
+	m->shared = p;
 	return m;
+}
+
+void
+metrics_free(struct metrics *m)
+{
+	if (m == NULL)
+		return;
+	(void)munmap(m->shared, sizeof(*m->shared) +
+	    m->n * sizeof(m->shared->slots[0]));
+	free(m);
 }
 
 struct counters *
 metrics_counters(struct metrics *m, size_t i)
 {
-	return &m->slots[i].counters;
+	return &m->shared->slots[i].counters;
+}
+
+/* How many slots ever had a worker, as far as the shared memory is right. */
+static size_t
+slots_used(const struct metrics *m)
+{
+	size_t used = m->shared->used;
+
+	return used < m->n ? used : m->n;
 }
 
 void
 metrics_opened(struct metrics *m, size_t i)
 {
-	m->slots[i].counters.now.connections++;
-	m->slots[i].counters.accepted++;
-	m->active++;
+	metrics_counters(m, i)->now.connections = ++m->open;
+	metrics_counters(m, i)->accepted++;
 }
 
 void
 metrics_closed(struct metrics *m, size_t i)
 {
-	m->slots[i].counters.now.connections--;
-	m->active--;
+	metrics_counters(m, i)->now.connections = --m->open;
 }
 
 uint64_t
-metrics_active(struct metrics *m)
+metrics_active(const struct metrics *m)
 {
-	return m->active;
+	size_t i, n = slots_used(m);
+	uint64_t sum = 0, one;
+
+	for (i = 0; i < n; i++) {
+		one = m->shared->slots[i].counters.now.connections;
+		if (one <= METRICS_CONNECTIONS_MAX)
+			sum += one;
+	}
+	return sum;
 }
 
 /* A worker has ended: nothing of it is so any more. */
 static void
-forget_now(struct metrics *m, struct slot *s)
+forget_now(struct slot *s)
 {
 	struct counters_now *now = &s->counters.now;
 	size_t i;
 
-	m->active -= atomic_exchange(&now->connections, 0);
+	now->connections = 0;
 	s->beats = 0;
 	now->queued = 0;
 	now->held = 0;
-	for (i = 0; i < m->nknown; i++) {
+	for (i = 0; i < COUNTERS_BACKENDS; i++) {
 		s->backend[i].now.active = 0;
 		s->backend[i].now.circuit = COUNTERS_CLOSED;
 		s->backend[i].now.weight = 0;
@@ -93,29 +138,33 @@ forget_now(struct metrics *m, struct slot *s)
 void
 metrics_worker(struct metrics *m, size_t i, enum metrics_worker w)
 {
-	m->slots[i].worker = (int)w;
-	if (w == METRICS_NONE)
-		forget_now(m, &m->slots[i]);
-	else if (i >= m->used)
+	if (w != METRICS_NONE && i >= m->used)
 		m->used = i + 1;
+	m->shared->used = m->used;
+	if (i >= m->used)
+		return;
+	m->shared->slots[i].worker = (int)w;
+	if (w == METRICS_NONE)
+		forget_now(&m->shared->slots[i]);
 }
 
 void
 metrics_beat(struct metrics *m, size_t i)
 {
-	m->slots[i].beats++;
+	metrics_counters(m, i)->now.connections = m->open;
+	m->shared->slots[i].beats++;
 }
 
 uint64_t
 metrics_beats(const struct metrics *m, size_t i)
 {
-	return m->slots[i].beats;
+	return m->shared->slots[i].beats;
 }
 
 struct counters_daemon *
 metrics_daemon(struct metrics *m)
 {
-	return &m->daemon;
+	return &m->shared->daemon;
 }
 
 void
@@ -159,7 +208,7 @@ metrics_find_backend(const struct metrics *m, const char *url, bool learns)
 struct counters_backend *
 metrics_backend(struct metrics *m, size_t i, size_t backend)
 {
-	return &m->slots[i].backend[backend];
+	return &m->shared->slots[i].backend[backend];
 }
 
 /* Does it accept clients?  Its event loop has come round once, then. */
@@ -202,18 +251,18 @@ void
 metrics_snapshot(struct metrics *m, struct counters_snapshot *s)
 {
 	const struct slot *slot;
-	size_t i, k;
+	size_t i, k, used = slots_used(m);
 
 	memset(s, 0, sizeof(*s));
-	memcpy(&s->daemon, &m->daemon, sizeof(s->daemon));
+	memcpy(&s->daemon, &m->shared->daemon, sizeof(s->daemon));
 	s->nbackend = m->nknown;
 	for (k = 0; k < s->nbackend; k++) {
 		copy_printing(s->backend[k].url, m->known[k].url);
 		s->backend[k].learns = m->known[k].learns;
 		s->backend[k].configured = m->known[k].configured;
 	}
-	for (i = 0; i < m->used; i++) {
-		slot = &m->slots[i];
+	for (i = 0; i < used; i++) {
+		slot = &m->shared->slots[i];
 		s->serving += is_serving(slot);
 		s->finishing += slot->worker == METRICS_FINISHING;
 		counters_add(&s->sum, &slot->counters);

@@ -24,8 +24,10 @@ enum metrics_worker {
 	METRICS_FINISHING	/* no new clients */
 };
 
-/* Shared memory for N slots; NULL without memory.  Never freed. */
+/* For N slots; NULL without memory.  The supervisor owns it; its children
+   have copies of their own, and share the counters. */
 struct metrics *metrics_new(size_t n);
+void	metrics_free(struct metrics *m);
 
 /* The counters of slot I. */
 struct counters *metrics_counters(struct metrics *m, size_t i);
@@ -34,12 +36,20 @@ struct counters *metrics_counters(struct metrics *m, size_t i);
 void	metrics_opened(struct metrics *m, size_t i);
 void	metrics_closed(struct metrics *m, size_t i);
 
-/* Connections of all slots now. */
-uint64_t metrics_active(struct metrics *m);
+/* More connections than a worker can have: nobody's number. */
+#define METRICS_CONNECTIONS_MAX	1000000
+
+/*
+ * Connections of all slots now.  A slot whose number is above
+ * METRICS_CONNECTIONS_MAX counts for nothing: whoever spoilt it must not lock
+ * the clients of other workers out.
+ */
+uint64_t metrics_active(const struct metrics *m);
 
 /*
  * The supervisor says what the worker of slot I does; with METRICS_NONE its
- * connections and all else of now are over.
+ * connections and all else of now are over.  Said again from time to time, it
+ * mends what was overwritten.
  */
 void	metrics_worker(struct metrics *m, size_t i, enum metrics_worker w);
 

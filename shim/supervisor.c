@@ -443,6 +443,7 @@ supervisor_run(const struct conf_args *args, struct conf *conf)
 		code = serve(sv);
 	conf_free(sv->conf);
 	crew_free(sv->crew);
+	metrics_free(sv->metrics);
 	free(sv->pid_file);
 	free(sv);
 	return code;
