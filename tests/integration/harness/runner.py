@@ -14,10 +14,13 @@ import time
 import traceback
 import unittest
 
+from common import counts, skips, suite
+
 from . import case, process
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 PER_TEST = 300		# seconds after which a test is given up
+USED = "used lines of tests/skips:"		# what a part of a run says to the whole
 
 
 _children = []		# the processes of a run in parallel
@@ -28,9 +31,10 @@ class GivenUp(Exception):
 
 
 class Result(unittest.TestResult):
-	def __init__(self, sizes):
+	def __init__(self, weights, allowed):
 		super().__init__()
-		self.sizes = sizes		# tests in each class, for skips of whole classes
+		self.weights = weights
+		self.allowed = allowed
 		self.passed = self.failed = self.skips = 0
 		self.began = time.monotonic()
 		self.bad = []
@@ -55,9 +59,9 @@ class Result(unittest.TestResult):
 		name = test.id().removeprefix("tests.integration.")
 		print(f"{word:4} {name} ({took:.1f} s){': ' + why if why else ''}", flush=True)
 
-	def complain(self, test, error):
+	def complain(self, test, error, count=1):
 		self.well = False
-		self.failed += 1
+		self.failed += count
 		self.bad.append(test.id())
 		self.say("FAIL", test)
 		print("".join("    " + line for line in
@@ -80,20 +84,13 @@ class Result(unittest.TestResult):
 
 	def addSkip(self, test, reason):
 		self.well = False
-		count = 1
-		if not isinstance(test, unittest.TestCase):
-			# setUpClass (module.Class)
-			count = self.sizes.get(test.id().partition("(")[2].rstrip(")"), 1)
-		self.skips += count
-		self.say("skip", test, reason)
-
-
-def _flatten(suite):
-	for item in suite:
-		if isinstance(item, unittest.TestSuite):
-			yield from _flatten(item)
+		count = self.weights.of(test)
+		objection = self.allowed.objection(skips.plain_name(test.id()), reason)
+		if objection:
+			self.complain(test, (AssertionError, AssertionError(objection), None), count)
 		else:
-			yield item
+			self.skips += count
+			self.say("skip", test, reason)
 
 
 def _alarm(*_):
@@ -133,13 +130,15 @@ def _share(tests, part, parts):
 	return sorted(shares[part], key=tests.index)
 
 
-def _relay(child, sums):
-	"""Print a child's output, a test's lines at a time; sums gets its counts."""
+def _relay(child, sums, used):
+	"""Print a child's output, a test's lines at a time; sums gets its counts, used the lines of tests/skips."""
 	block = []
 	for line in child.stdout:
-		counts = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped\n", line)
-		if counts:
-			sums.append([int(n) for n in counts.groups()])
+		if counts.parse(line):
+			sums.append(counts.parse(line))
+			continue
+		if line.startswith(USED):
+			used.update(map(int, line.removeprefix(USED).split()))
 			continue
 		if re.match(r"ok   |FAIL |skip |failed:", line):
 			print("".join(block), end="", flush=True)
@@ -148,21 +147,20 @@ def _relay(child, sums):
 	print("".join(block), end="", flush=True)
 
 
-def _in_parallel(jobs, names):
-	"""Run the tests in several processes; the exit code."""
+def _in_parallel(jobs, names, allowed):
+	"""Run the tests in several processes; [passed, failed, skipped]."""
 	sums, relays = [], []
 	for part in range(jobs):
 		child = subprocess.Popen([sys.executable, str(HERE / "run"), "--part", f"{part}/{jobs}", *names],
 		                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
 		_children.append(child)
-		relays.append(threading.Thread(target=_relay, args=(child, sums)))
+		relays.append(threading.Thread(target=_relay, args=(child, sums, allowed.used)))
 		relays[-1].start()
 	for relay in relays:
 		relay.join()
 	broken = sum(child.wait() not in (0, 1) for child in _children) + jobs - len(sums)
 	passed, failed, skipped = (sum(column) for column in zip(*sums)) if sums else (0, 0, 0)
-	print(f"{passed} passed, {failed + broken} failed, {skipped} skipped", flush=True)
-	return 1 if failed or broken or not passed + skipped else 0
+	return [passed, failed + broken, skipped]
 
 
 def main():
@@ -173,23 +171,32 @@ def main():
 	parser.add_argument("--list", action="store_true", help="print the tests' names and end")
 	options = parser.parse_args()
 	sys.path.insert(0, str(HERE))
-	tests = list(_flatten(unittest.defaultTestLoader.discover(str(HERE), top_level_dir=str(HERE))))
-	tests = [t for t in tests if not options.names or any(name in t.id() for name in options.names)]
+	everything = list(suite.flatten(unittest.defaultTestLoader.discover(str(HERE), top_level_dir=str(HERE))))
+	tests = suite.select(everything, options.names)
 	if options.list:
 		print("\n".join(t.id() for t in tests))
 		return 0
-	if options.part:
-		tests = _share(tests, *map(int, options.part.split("/")))
 	for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
 		signal.signal(number, _break_off)
-	if options.jobs > 1 and not options.part and len({type(test) for test in tests}) > 1:
-		return _in_parallel(options.jobs, options.names)
+	allowed = skips.Allowed(HERE.name)
+	if options.part:
+		passed, failed, skipped = _run(_share(tests, *map(int, options.part.split("/"))), allowed)
+		print(USED, *allowed.used)
+		print(counts.line(passed, failed, skipped), flush=True)
+		return 1 if failed else 0		# a part may be empty, all of them together may not
+	if options.jobs > 1 and len({type(test) for test in tests}) > 1:
+		passed, failed, skipped = _in_parallel(options.jobs, options.names, allowed)
+	else:
+		passed, failed, skipped = _run(tests, allowed)
+	failed += suite.complain(allowed, everything, whole=not options.names)
+	print(counts.line(passed, failed, skipped), flush=True)
+	return counts.exit_code(passed, failed, skipped)
+
+
+def _run(tests, allowed):
+	"""Run the tests in this process; [passed, failed, skipped]."""
 	signal.signal(signal.SIGALRM, _alarm)
-	sizes = {}
-	for test in tests:
-		name = unittest.util.strclass(type(test))
-		sizes[name] = sizes.get(name, 0) + 1
-	result = Result(sizes)
+	result = Result(suite.Weights(tests), allowed)
 	# TestSuite, not a loop: it runs setUpClass and the cleanups of classes.
 	unittest.TestSuite(tests).run(result)
 	for party in case._common:
@@ -202,6 +209,4 @@ def main():
 		result.failed += 1
 	if result.bad:
 		print("failed:\n" + "\n".join(f"    {name}" for name in dict.fromkeys(result.bad)))
-	print(f"{result.passed} passed, {result.failed} failed, {result.skips} skipped", flush=True)
-	# A part may be empty; all of them together may not.
-	return 1 if result.failed or not (result.passed or result.skips or options.part) else 0
+	return [result.passed, result.failed, result.skips]
