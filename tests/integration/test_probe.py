@@ -505,19 +505,28 @@ class Certificates(Probing):
 		cls.store = cls.folder("certificates")
 		cls.good = cls.certificate("good")
 		cls.other = cls.certificate("other", names="DNS:other.example")
-		cls.expired = cls.certificate("expired", days=-1)
+		cls.expired = cls.certificate("expired", years=(2020, 2021))
 
 	@classmethod
-	def certificate(cls, name, names="IP:127.0.0.1", days=200):
-		"""A self-signed certificate and its key, in one file."""
+	def certificate(cls, name, names="IP:127.0.0.1", days=200, years=None):
+		"""A self-signed certificate and its key, in one file; valid from now on for days, or between two years."""
 		path = cls.store / name
 		def openssl(*arguments):
 			return subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=cls.store)
 		(cls.store / "names").write_text(f"subjectAltName = {names}\n")
 		openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
 		        "-keyout", f"{name}.key", "-out", f"{name}.csr")
-		openssl("x509", "-req", "-in", f"{name}.csr", "-signkey", f"{name}.key", "-days", str(days), "-extfile", "names",
-		        "-out", f"{name}.crt")
+		if years:
+			# `openssl x509' takes no dates before 3.4, and no negative -days from then on
+			(cls.store / "ca").write_text("[ca]\ndefault_ca = a\n[a]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n"
+			                              "default_md = sha256\npolicy = p\n[p]\ncommonName = supplied\n")
+			(cls.store / "index").touch()
+			begin, end = (f"{year}0101000000Z" for year in years)
+			openssl("ca", "-batch", "-config", "ca", "-selfsign", "-keyfile", f"{name}.key", "-in", f"{name}.csr", "-notext",
+			        "-startdate", begin, "-enddate", end, "-extfile", "names", "-out", f"{name}.crt")
+		else:
+			openssl("x509", "-req", "-in", f"{name}.csr", "-signkey", f"{name}.key", "-days", str(days), "-extfile", "names",
+			        "-out", f"{name}.crt")
 		path.write_text(path.with_suffix(".crt").read_text() + path.with_suffix(".key").read_text())
 		return path
 

@@ -22,6 +22,7 @@ import unittest
 SOURCE_TREE = pathlib.Path(__file__).resolve().parents[3]
 
 # group: (packages, file whose presence proves the group is whole)
+# A bar stands between the names that a package has in the several releases; the first that is known is taken.
 GROUPS = {
 	"exim": (["exim4-daemon-heavy"], "usr/sbin/exim4"),
 	"rspamd": (["rspamd"], "usr/bin/rspamd"),
@@ -43,11 +44,11 @@ GROUPS = {
 	"amavis": (["amavisd-new"], "usr/sbin/amavisd"),
 	"qpsmtpd": (["qpsmtpd"], "usr/bin/qpsmtpd-forkserver"),
 	"sendmail": (["sendmail-bin", "sendmail-base", "sendmail-cf", "m4"], "usr/libexec/sendmail/sendmail"),
-	"promtool": (["prometheus"], "usr/bin/promtool"),
+	"promtool": (["promtool|prometheus"], "usr/bin/promtool"),
 	"tmux": (["tmux"], "usr/bin/tmux"),
 	"haproxy": (["haproxy"], "usr/sbin/haproxy"),
 	"nginx": (["nginx"], "usr/sbin/nginx"),
-	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.11-testsuite", "mailman3",
+	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.14-testsuite|libpython3.13-testsuite|libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
 # Of these only files are wanted: what the packages depend on is left out.
@@ -71,11 +72,12 @@ class Group:
 		self.root = pathlib.Path(root)
 
 	def path(self, relative):
-		"""Absolute path of one of the group's files; it must exist."""
+		"""Absolute path of one of the group's files, in /usr too (where /lib is from Debian 13 on); it must exist."""
 		path = self.root / relative
-		if not path.exists():
-			raise Unavailable(f"{path} is not in the packages of {self.name}")
-		return path
+		for candidate in (path, self.root / "usr" / relative):
+			if candidate.exists():
+				return candidate
+		raise Unavailable(f"{path} is not in the packages of {self.name}")
 
 	def library_path(self):
 		"""Folders with the group's shared libraries, for LD_LIBRARY_PATH."""
@@ -186,12 +188,22 @@ def _download(packages, debs, options, alone):
 	"""Download packages and, unless alone, those dependencies that are not installed."""
 	apt = ["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
 	       "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *options]
+	packages = [_named(package.split("|"), options) for package in packages]
 	names = set(packages)
 	if not alone:
 		plan = _run([*apt, "-s", "--no-install-recommends", "install", *packages])
 		names.update(line.split()[1] for line in plan.splitlines() if line.startswith("Inst "))
 	progress(f"downloading {' '.join(sorted(names))}")
 	_run([*apt, "-q", "download", *sorted(names)], cwd=debs)
+
+
+def _named(names, options):
+	"""The first of names that this release has a package of; the first of all where it has none, so that apt says so."""
+	for name in names if len(names) > 1 else []:
+		if subprocess.run(["apt-cache", *options, "show", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+		                  stderr=subprocess.DEVNULL).returncode == 0:
+			return name
+	return names[0]
 
 
 def _own_lists(base):

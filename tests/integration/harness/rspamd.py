@@ -1,5 +1,6 @@
 """A real rspamd with the configuration of tests/rspamd."""
 
+import functools
 import http.client
 import json
 import os
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import threading
 
-from . import packages, process
+from . import facts, packages, process
 
 CONFIGURATION = packages.SOURCE_TREE / "tests" / "rspamd"
 
@@ -47,13 +48,14 @@ class Rspamd(process.Party):
 	worker; url: of the normal worker.  redis: port of a redis-server, for
 	learning; per_user: each mailbox (Deliver-To) has a Bayes of its own.
 	fuzzy: with a fuzzy storage, whose flag 11 is FUZZY_DENIED.  extra: more
-	configuration, as text.
+	configuration, as text.  facts: what is particular to its release.
 	"""
 
 	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra="",
 	             per_user=False, fuzzy=False):
 		super().__init__("rspamd", folder)
 		self.group = packages.need("rspamd")
+		self.facts = facts.RspamdFacts(release())
 		self.share = self.group.path("usr/share/rspamd")
 		self.mute = MuteListener()
 		self.normal, self.controller, self.proxy = (process.free_port() for _ in range(3))
@@ -159,6 +161,18 @@ class Rspamd(process.Party):
 
 	def logs(self):
 		return [*super().logs(), ("rspamd log", self.dir / "log" / "rspamd.log")]
+
+
+@functools.cache
+def release():
+	"""The release of the rspamd in use, as (3, 12, 1)."""
+	group = packages.need("rspamd")
+	out = subprocess.run([str(group.path("usr/bin/rspamd")), "--version"], env=process.environment([group]), text=True,
+	                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+	found = re.search(r"version (\d+(?:\.\d+)*)", out)
+	if not found:
+		raise packages.Unavailable(f"rspamd does not say its release: {out[-300:]}")
+	return tuple(map(int, found[1].split(".")))
 
 
 def _public_suffixes(group):

@@ -1,0 +1,17 @@
+"""What differs between the peers' releases, as far as a test needs to know.
+
+Each fact stands here and nowhere else.  A release is a tuple, (3, 12, 1).
+"""
+
+# The thresholds of tests/rspamd/rspamd.conf.
+REJECT, ADD_HEADER = 15.0, 6.0
+
+
+class RspamdFacts:
+	def __init__(self, release):
+		self.release = release
+		# Its reply has the thresholds of the actions.
+		self.sends_thresholds = release >= (3, 5)
+		# What an SPAMC client is shown as the threshold of ham: of the first action that is spam where rspamd tells
+		# it, else of reject.
+		self.shown_threshold = ADD_HEADER if self.sends_thresholds else REJECT
