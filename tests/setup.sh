@@ -21,7 +21,7 @@ BUILD_PACKAGES=(autoconf automake libtool 'pkgconf|pkg-config' gcc make libc6-de
 # shellcheck disable=SC2034
 TEST_PACKAGES=(clang 'libclang-rt-dev|libclang-rt-14-dev|libclang-common-11-dev' llvm valgrind
 	xz-utils shellcheck openssl patch git ca-certificates mandoc bash-completion build-essential
-	debhelper dh-apparmor dpkg-dev lintian mmdebstrap rpm elfutils)
+	debhelper dh-apparmor dpkg-dev lintian mmdebstrap arch-test rpm elfutils)
 
 # installed PACKAGE|PACKAGE...: is one of them?
 installed() {

@@ -6,22 +6,19 @@ tests fetch.  Each run unpacks it into a folder of its own.
 """
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import pathlib
 import re
 import signal
-import socket
-import struct
 import subprocess
 import unittest
 
 import build
+from common import debian_tree
 from harness import packages
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
-SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 
 
 class Isolation:
@@ -39,8 +36,7 @@ class Isolation:
 			raise unittest.SkipTest(f"the kernel gives no namespaces: {why}")
 		try:
 			build.run("mount", "--make-rprivate", "/")
-			with socket.socket() as sock:
-				fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP | IFF_RUNNING))
+			debian_tree.loopback_up()
 		except BaseException:
 			self.leave()
 			raise
@@ -54,7 +50,6 @@ class Isolation:
 
 def base(dependencies):
 	"""The tarball of a tree that has these packages and what they need."""
-	build.need("mmdebstrap")
 	release = pathlib.Path("/etc/os-release").read_text()
 	suite = re.search(r'^VERSION_CODENAME="?(\w+)', release, re.M)
 	if not re.search(r"^ID=debian$", release, re.M) or not suite:
@@ -63,17 +58,11 @@ def base(dependencies):
 	folder = packages.deps_dir()
 	folder.mkdir(parents=True, exist_ok=True)
 	path = folder / f"tree-{suite[1]}-{key}.tar"
-	with open(folder / "tree.lock", "w") as lock:
-		fcntl.flock(lock, fcntl.LOCK_EX)
-		if not path.exists():
-			packages.progress(f"making a tree of {suite[1]} with {' '.join(dependencies)}")
-			partial = path.with_suffix(".partial.tar")
-			try:
-				build.run("mmdebstrap", "--variant=minbase", f"--include={','.join(dependencies)}", suite[1], partial)
-			except AssertionError as why:
-				partial.unlink(missing_ok=True)
-				raise unittest.SkipTest(f"mmdebstrap cannot make a tree (no network?): {str(why)[-300:]}")
-			partial.rename(path)
+	with debian_tree.locked(folder / "tree.lock"):
+		try:
+			debian_tree.make(suite[1], path, include=dependencies)
+		except debian_tree.Unavailable as why:
+			raise unittest.SkipTest(str(why)) from None
 	return path
 
 
@@ -82,7 +71,7 @@ class Tree:
 
 	def __init__(self, dependencies):
 		self.root = build.folder("tree")
-		build.run("tar", "-xpf", base(dependencies), "--numeric-owner", "-C", self.root)
+		debian_tree.unpack(base(dependencies), self.root)
 		build.run("mount", "-t", "proc", "proc", self.root / "proc")
 
 	def close(self):
@@ -97,9 +86,7 @@ class Tree:
 
 	def run(self, *command):
 		"""In the tree; output and errors as text.  What fails raises AssertionError."""
-		environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
-		               "HOME": "/root"}
-		return build.run("chroot", self.root, *command, env=environment)
+		return build.run("chroot", self.root, *command, env=debian_tree.environment())
 
 	def install(self, *files):
 		"""Install or upgrade to these .deb files; what was said."""

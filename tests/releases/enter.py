@@ -1,0 +1,43 @@
+"""Runs a command in a tree: enter.py ROOT FOLDER [--bind OUTER INNER]... [--alone] COMMAND...
+
+The caller gives it mounts and processes of its own, which end with it:
+unshare --mount --pid --fork.  FOLDER is the command's, in the tree.  With
+--alone there is a network of its own, too, of which only loopback is up.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from common import debian_tree		# noqa: E402  (after the path is set)
+
+
+def mount(*words):
+	subprocess.run(["mount", *map(str, words)], check=True)
+
+
+def main():
+	root, folder, *command = sys.argv[1:]
+	root = pathlib.Path(root)
+	mount("--make-rprivate", "/")
+	while command[0].startswith("--"):
+		if command[0] == "--alone":
+			debian_tree.loopback_up()
+			del command[0]
+		else:
+			mount("--bind", command[1], root / command[2].lstrip("/"))
+			del command[:3]
+	mount("-t", "proc", "proc", root / "proc")
+	for name in ("sys", "dev"):
+		mount("--rbind", f"/{name}", root / name)
+	os.chroot(root)
+	os.chdir(folder)
+	# A shell stays as process 1, which inherits orphans and ends them.
+	os.execve("/bin/bash", ["bash", "-c", '"$@"; exit $?', "bash", *command], os.environ)
+
+
+main()
