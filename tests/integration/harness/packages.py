@@ -128,10 +128,12 @@ def need(name):
 
 def _prepare(name):
 	base = deps_dir()
+	root = base / name
+	if root.exists() and not _missing_libraries(Group(name, root)):
+		return Group(name, root)		# it came into being whole: no need to wait while others are fetched
 	base.mkdir(parents=True, exist_ok=True)
 	with open(base / "lock", "w") as lock:
 		fcntl.flock(lock, fcntl.LOCK_EX)
-		root = base / name
 		if root.exists() and not _missing_libraries(Group(name, root)):
 			return Group(name, root)
 		if root.exists():
