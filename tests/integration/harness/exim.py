@@ -14,7 +14,7 @@ import pathlib
 import re
 import subprocess
 
-from . import packages, process, smtp
+from . import facts, packages, process, smtp
 
 # What the tests may compare: Exim's variables after a scan.
 VARIABLES = ("spam_action", "spam_score", "spam_score_int", "spam_bar", "spam_report")
@@ -232,6 +232,10 @@ class Exim(process.Party):
 		"""Release as a tuple, (4, 96); None where it does not say."""
 		found = re.search(rb"Exim version (\d+)\.(\d+)", self._exim("-bV", conf="probe.conf").stdout)
 		return found and (int(found[1]), int(found[2]))
+
+	def facts(self):
+		"""What is particular to its release."""
+		return facts.EximFacts(self.version(), patched=self.has("Rspamd_reply_safety"))
 
 	def has(self, word):
 		"""Does `exim -bV` name this among what is compiled in?"""

@@ -15,3 +15,11 @@ class RspamdFacts:
 		# What an SPAMC client is shown as the threshold of ham: of the first action that is spam where rspamd tells
 		# it, else of reject.
 		self.shown_threshold = ADD_HEADER if self.sends_thresholds else REJECT
+
+
+class EximFacts:
+	def __init__(self, release, patched=False):
+		"""patched: by patches/exim of this project."""
+		self.release = release
+		# $spam_score_int of -3.4 is -33: a thousandth is added and the rest cut off.
+		self.cuts_negative_tenths = release < (4, 100) and not patched

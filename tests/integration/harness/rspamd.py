@@ -92,19 +92,6 @@ class Rspamd(process.Party):
 		self.await_ready(self.ping, process.PATIENCE * 3)
 		return self
 
-	@staticmethod
-	def dkim_key(domain, selector):
-		"""A new RSA key of 1024 bits: its PEM text, and p= of its DNS record."""
-		group = packages.need("rspamd")
-		share = str(group.path("usr/share/rspamd"))
-		places = {"SHAREDIR": share, "RULESDIR": f"{share}/rules", "LUALIBDIR": f"{share}/lualib",
-		          "PLUGINSDIR": f"{share}/plugins"}
-		out = subprocess.run([str(group.path("usr/bin/rspamadm")), "dkim_keygen", "-d", domain, "-s", selector, "-b", "1024"],
-		                     env=process.environment([group], extra=places), check=True, text=True,
-		                     stdout=subprocess.PIPE).stdout
-		end = out.index("\n", out.index("-----END")) + 1
-		return out[:end], "".join(re.findall(r'"(.*?)"', out[end:])).split("p=")[1]
-
 	def ping(self):
 		"""Do both scanning workers and the controller answer?"""
 		for port in (self.normal, self.controller, self.proxy):
