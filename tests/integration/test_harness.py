@@ -55,6 +55,12 @@ class EximAndRspamd(Case):
 		self.assertEqual(self.rspamd.await_seen()[0]["ip"], "::1")
 
 
+class Facts(Case):
+	def test_thresholds(self):
+		rspamd = common_rspamd()
+		self.assertEqual("thresholds" in rspamd.scan(message()), rspamd.facts.sends_thresholds)
+
+
 class Fake(Case):
 	def test_fake_answers_through_exim(self):
 		fake = self.own(FakeRspamd)

@@ -26,6 +26,8 @@ my %where = map { $call->{client}{$_} =~ /(.*)/s; $_ => $1 } keys %{$call->{clie
 my $client = Mail::SpamAssassin::Client->new(\%where);
 my $method = $call->{method};
 my $result = $client->$method(@{$call->{arguments}});
+# Newer Perls' JSON::PP knows false from an empty string, and older ones do not.
+$result = length $result ? $result + 0 : '' if defined $result && !ref $result;
 print $json->ascii->encode({result => $result, code => $client->{resp_code}, text => $client->{resp_msg}});
 """
 
@@ -70,8 +72,7 @@ class Client(Base):
 		self.assertEqual(result.pop("isspam"), yes_no[not spam])
 		score, threshold = result.pop("score"), result.pop("threshold")
 		self.assertAlmostEqual(score, verdict["score"], delta=0.0501)
-		# The threshold moves where it and the action would disagree.
-		self.assertEqual(threshold, min(score, verdict["required_score"]) if spam else verdict["required_score"])
+		self.assertEqual(threshold, self.rspamd.facts.threshold_beside(score, spam))
 		return verdict, result
 
 	def test_ping(self):

@@ -41,9 +41,14 @@ class Straight(Case):
 
 	def test_header_lines(self):
 		mail = message(X_Test_Score=7, X_Test_Milter=1)
-		self.assertNotIn(b"X-Milter-Add", self.scanned(self.variant, mail)["spam_report"])
+		string, table = b"X-Milter-Add: X-Spam-Test: yes", b"X-Milter-Add: X-Folded[1]: a"
+		report = self.scanned(self.variant, mail)["spam_report"]
+		self.assertNotIn(string, report)
+		self.assertEqual(table in report, self.rspamd.facts.reports_milter_lines, report)
 		for exim in (self.shim_plain, self.shim_variant):
-			self.assertIn(b"X-Milter-Add", self.scanned(exim, mail)["spam_report"])
+			report = self.scanned(exim, mail)["spam_report"]
+			self.assertIn(string, report)
+			self.assertIn(table, report)
 
 	def test_many_symbols(self):
 		mail = message(X_Test_Bulk=900)

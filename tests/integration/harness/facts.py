@@ -15,6 +15,16 @@ class RspamdFacts:
 		# What an SPAMC client is shown as the threshold of ham: of the first action that is spam where rspamd tells
 		# it, else of reject.
 		self.shown_threshold = ADD_HEADER if self.sends_thresholds else REJECT
+		# Its replies to SPAMC and RSPAMC have X-Milter lines (those of header lines that are tables, not strings).
+		self.reports_milter_lines = release >= (4, 0)
+		# A wrong Shm-Length or Shm-Offset is an error; before, a clean verdict.
+		self.checks_shm_bounds = release >= (4, 1, 3)
+		# It copies what is in shared memory; before, it mapped it, and died when it shrank.
+		self.copies_shm = release >= (4, 1, 5)
+
+	def threshold_beside(self, score, spam):
+		"""The threshold that an SPAMC client is shown: it moves where it and the action would disagree."""
+		return min(score, self.shown_threshold) if spam else self.shown_threshold
 
 
 class EximFacts:
