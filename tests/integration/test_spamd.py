@@ -18,6 +18,7 @@ import zlib
 
 from harness import Case, FakeRspamd, Shim, connect, receive, spamc, talk, verdict
 from harness import packages, process
+from harness.client import spamc_facts
 
 VERSIONS = ("1.0", "1.1", "1.2", "1.3", "1.4", "1.5")
 HEAD = b"Received: from a\n\tby b\nFrom: a@x.example\nSubject: a test\nX-Test-Score: %s\n"
@@ -368,9 +369,8 @@ class Spamc(Base):
 					(their_code, theirs), (our_code, ours) = self.run_both(mail, options)
 					self.assertEqual(our_code, their_code)
 					self.assertEqual(without_marks(ours), without_marks(theirs))
-					if "-z" in options:
-						# This spamc then writes nothing, whoever answers.
-						self.assertEqual(ours, theirs)
+					if "-z" in options and not spamc_facts().filters_compressed:
+						self.assertEqual((ours, theirs), (b"", b""))
 						continue
 					self.assertEqual(without_marks(ours), mail)
 					self.assertIn(b"X-Spam-Status: " + (b"No" if mail == HAM else b"Yes"), ours)

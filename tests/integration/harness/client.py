@@ -1,11 +1,12 @@
 """Clients of the spamd protocol: raw bytes, and the real spamc."""
 
+import functools
 import re
 import socket
 import subprocess
 import time
 
-from . import packages, process
+from . import facts, packages, process
 
 
 def connect(address, timeout=process.PATIENCE):
@@ -110,3 +111,15 @@ def spamc(address, message, *options, timeout=process.PATIENCE, config=None):
 	                      input=message, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
 	                      env=process.environment([group]), timeout=timeout)
 	return done.returncode, done.stdout
+
+
+@functools.cache
+def spamc_facts():
+	"""What is particular to the release of the spamc in use."""
+	group = packages.need("spamc")
+	out = subprocess.run([str(group.path("usr/bin/spamc")), "-V"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+	                     env=process.environment([group])).stdout
+	found = re.search(r"Client version (\d+)\.(\d+)\.(\d+)", out)
+	if not found:
+		raise packages.Unavailable(f"spamc does not say its release: {out[-300:]}")
+	return facts.SpamcFacts(tuple(map(int, found.groups())))

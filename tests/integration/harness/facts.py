@@ -33,3 +33,10 @@ class EximFacts:
 		self.release = release
 		# $spam_score_int of -3.4 is -33: a thousandth is added and the rest cut off.
 		self.cuts_negative_tenths = release < (4, 100) and not patched
+
+
+class SpamcFacts:
+	def __init__(self, release):
+		self.release = release
+		# As a filter (no -c, -y, -R …) it writes the mail with -z, too; before, nothing.
+		self.filters_compressed = release > (4, 0, 1)
