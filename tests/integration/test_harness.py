@@ -1,5 +1,7 @@
 """The harness itself: Exim and rspamd without anything between them."""
 
+import re
+
 from harness import Case, Exim, FakeRspamd, common_rspamd, message, verdict
 
 
@@ -25,9 +27,11 @@ class EximAndRspamd(Case):
 		self.assertEqual(mail["X-Test-Score"], "7")
 
 	def test_long_report_is_recorded_whole(self):
-		self.exim.send(message(X_Test_Bulk=400))
+		# rspamd 4 names each of them twice: more of them are more than Exim keeps
+		self.exim.send(message(X_Test_Bulk=300))
 		report = self.exim.seen()[-1]["spam_report"]
-		self.assertEqual(report.count(b"TEST_BULK_"), 400)
+		self.assertGreater(len(report), 8192)		# more than a line of the log
+		self.assertEqual(len(set(re.findall(rb"TEST_BULK_\d+", report))), 300)
 
 	def test_rspamd_records_the_envelope(self):
 		with self.exim.connect(source="127.0.0.9", helo="some.example") as smtp:
