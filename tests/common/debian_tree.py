@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 
 # A mirror's snapshot of testing outlives the date until which it is valid.
 OUTLIVED = 'Acquire::Check-Valid-Until "false"'
@@ -69,10 +70,18 @@ def make(suite, tarball, *, include=(), architecture=None):
 
 
 def _mmdebstrap(options, suite, target):
-	"""None, or what it said if it failed."""
-	done = subprocess.run(["mmdebstrap", *options, suite, str(target)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-	                      stderr=subprocess.STDOUT, text=True, errors="replace")
-	return None if done.returncode == 0 else done.stdout or f"exit code {done.returncode}"
+	"""None, or what it said if it failed.  It is in a session of its own, or an interrupt would reach it twice."""
+	with tempfile.TemporaryFile("w+", errors="replace") as output:
+		child = subprocess.Popen(["mmdebstrap", *options, suite, str(target)], stdin=subprocess.DEVNULL, stdout=output,
+		                         stderr=subprocess.STDOUT, start_new_session=True)
+		try:
+			code = child.wait()
+		except BaseException:
+			child.terminate()		# it removes what it has made, which takes its time
+			child.wait()
+			raise
+		output.seek(0)
+		return None if code == 0 else output.read() or f"exit code {code}"
 
 
 def unpack(tarball, root):
