@@ -55,6 +55,7 @@ class Straight(Case):
 		report = self.scanned(self.variant, mail)["spam_report"]
 		self.assertGreater(len(report), 20000)
 		self.assertNotIn(b"Report-End", report)
+		self.assertEqual(b"\n Message-ID: " not in report, self.rspamd.facts.long_report_is_cut, report[-200:])
 		for exim in (self.shim_plain, self.shim_variant):
 			report = self.scanned(exim, mail)["spam_report"]
 			self.assertLess(len(report), 16384)

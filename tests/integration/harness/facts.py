@@ -17,6 +17,8 @@ class RspamdFacts:
 		self.shown_threshold = ADD_HEADER if self.sends_thresholds else REJECT
 		# Its replies to SPAMC and RSPAMC have X-Milter lines (those of header lines that are tables, not strings).
 		self.reports_milter_lines = release >= (4, 0)
+		# Its report on 900 symbols, which it names twice, is longer than Exim keeps.
+		self.long_report_is_cut = release >= (4, 0)
 		# A wrong Shm-Length or Shm-Offset is an error; before, a clean verdict.
 		self.checks_shm_bounds = release >= (4, 1, 3)
 		# It copies what is in shared memory; before, it mapped it, and died when it shrank.
