@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "decimal.h"
 
@@ -63,14 +64,17 @@ decimal_put(struct text *t, double x, int width, int digits)
 	text_put(t, p, (size_t)len);
 }
 
-double
-decimal_round(double x, int digits)
+int64_t
+decimal_tenths(double x)
 {
-	char s[400];
+	char s[64], *point;
 	uint32_t n;
 
-	if (units(x, digits, &n))
-		return copysign(n / power[digits], x);
-	(void)snprintf(s, sizeof(s), "%.*f", digits, x);
-	return strtod(s, NULL);
+	if (units(x, 1, &n))
+		return signbit(x) ? -(int64_t)n : (int64_t)n;
+	(void)snprintf(s, sizeof(s), "%.1f", x);
+	point = s + strlen(s) - 2;
+	point[0] = point[1];
+	point[1] = '\0';
+	return strtoll(s, NULL, 10);
 }

@@ -81,12 +81,13 @@ saw_no_message(const struct verdict *v)
 static double
 agreeing(double threshold, double score, bool spam)
 {
-	double shown = decimal_round(score, 1);
+	int64_t shown = decimal_tenths(score);
+	int64_t limit = decimal_tenths(threshold);
 
-	if (spam && shown < decimal_round(threshold, 1))
-		return shown;
-	if (!spam && shown >= decimal_round(threshold, 1))
-		return shown + 0.1;
+	if (spam && shown < limit)
+		return (double)shown / 10.0;
+	if (!spam && shown >= limit)
+		return (double)(shown + 1) / 10.0;
 	return threshold;
 }
 

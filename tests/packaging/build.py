@@ -142,6 +142,11 @@ def deb(package):
 	return files[0]
 
 
+def debian_units():
+	"""Where the Debian packages have systemd's units: /usr/lib wherever debhelper has dh_movetousr."""
+	return ("/usr" if shutil.which("dh_movetousr") else "") + "/lib/systemd/system"
+
+
 def make_rpms(name, **environment):
 	"""Folder of RPMs, whose build dependencies are not looked for: they have other names here."""
 	need("rpmbuild")

@@ -30,9 +30,9 @@ class Packages(unittest.TestCase):
 		self.assertEqual(re.findall(r"^[EWM]: .*", out, re.M), [])
 
 	def test_the_daemon(self):
+		units = build.debian_units()
 		found = contents("rspamd-shim")
-		for path in ("/usr/sbin/rspamd-shim", "/lib/systemd/system/rspamd-shim.service",
-		             "/lib/systemd/system/rspamd-shim.socket", "/etc/rspamd-shim.conf",
+		for path in ("/usr/sbin/rspamd-shim", f"{units}/rspamd-shim.service", f"{units}/rspamd-shim.socket", "/etc/rspamd-shim.conf",
 		             "/etc/apparmor.d/usr.sbin.rspamd-shim", "/usr/share/man/man8/rspamd-shim.8.gz",
 		             "/usr/share/man/man5/rspamd-shim.conf.5.gz", "/usr/share/doc/rspamd-shim/README.Debian",
 		             "/usr/share/bash-completion/completions/rspamd-shim",

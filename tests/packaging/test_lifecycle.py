@@ -50,7 +50,7 @@ class Daemon:
 	"""The installed daemon, started as its unit says, with the socket of its socket unit."""
 
 	def __init__(self, where, *options):
-		units = where.path("/lib/systemd/system")
+		units = where.path(build.debian_units())
 		command = re.search(r"^ExecStart=(.+)$", (units / "rspamd-shim.service").read_text(), re.M)[1]
 		user = re.search(r"^User=(.+)$", (units / "rspamd-shim.service").read_text(), re.M)[1]
 		address = re.search(r"^ListenStream=(.+):(\d+)$", (units / "rspamd-shim.socket").read_text(), re.M)

@@ -51,7 +51,7 @@ START_TEST(verdicts)
 	    .command = SPAMD_REPORT, .version = 102 };
 	struct verdict *v = unit_verdict("{\"action\":\"add header\","
 	    "\"score\":7.25,\"required_score\":15}");
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 
 	outcome_verdict(&o, v, &unit_policy);
@@ -69,7 +69,7 @@ START_TEST(envelopes)
 	struct spamd_request r = { .dialect = SPAMD_RSPAMC,
 	    .command = SPAMD_CHECK, .version = 103, .rcpt_seen = 1030 };
 	struct envelope *e = envelope_new();
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 	char *s;
 	bool well;
@@ -114,7 +114,7 @@ START_TEST(endings)
 {
 	struct spamd_request r = { .dialect = SPAMD_SPAMC,
 	    .command = SPAMD_CHECK, .version = 105 };
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 	struct {
 		enum account_ending ending;
@@ -158,7 +158,7 @@ START_TEST(time_in_the_queue)
 {
 	struct spamd_request r = { .dialect = SPAMD_SPAMC,
 	    .command = SPAMD_CHECK, .version = 105 };
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 	bool well;
 	char *s;
@@ -186,7 +186,7 @@ START_TEST(what_is_worth_a_warning)
 {
 	struct spamd_request r = { .dialect = SPAMD_SPAMC,
 	    .command = SPAMD_CHECK, .version = 105 };
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 	char *s;
 	bool well;
@@ -217,7 +217,7 @@ END_TEST
 START_TEST(what_is_not_known)
 {
 	struct spamd_request r = { .dialect = SPAMD_DIALECT_UNKNOWN };
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 
 	outcome_failed(&o, FAILURE_REQUEST, "why");
@@ -246,7 +246,7 @@ START_TEST(hostile_values)
 	    .command = SPAMD_PROCESS, .version = 105 };
 	struct envelope *e = envelope_new();
 	struct verdict v = { .action = "x outcome=ok\nclient=1.2.3.4" };
-	struct outcome o;
+	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 	char *s, *bad = unit_repeat('\x01', 1000), *quotes =
 	    unit_repeat('"', 1000);

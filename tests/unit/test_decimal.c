@@ -18,6 +18,19 @@ static const double numbers[] = { 0.0, -0.0, 0.05, 0.15, 0.25, 0.35, 0.45,
     99999999.95, 1e8, 1e9 - 0.5, 1e9, 4294967.2955, 4294967.296, 4294967295.0,
     4294967296.0, 1e15, 1e22, DBL_MIN, DBL_EPSILON };
 
+/* Of the printed number without its point. */
+static void
+check_tenths(double x)
+{
+	char s[64];
+	size_t len;
+
+	(void)snprintf(s, sizeof(s), "%.1f", x);
+	len = strlen(s);
+	memmove(s + len - 2, s + len - 1, 2);
+	ck_assert_int_eq(decimal_tenths(x), strtoll(s, NULL, 10));
+}
+
 static void
 check(double x)
 {
@@ -34,11 +47,9 @@ check(double x)
 			unit_text(&t, expected);
 			text_free(&t);
 		}
-		(void)snprintf(expected, sizeof(expected), "%.*f", digits, x);
-		ck_assert(decimal_round(x, digits) == strtod(expected, NULL));
-		ck_assert_int_eq(!!signbit(decimal_round(x, digits)),
-		    !!signbit(x));
 	}
+	if (fabs(x) < DECIMAL_TENTHS_MAX)
+		check_tenths(x);
 }
 
 START_TEST(as_printf_writes_them)
@@ -72,16 +83,7 @@ START_TEST(what_is_no_number)
 	decimal_put(&t, INFINITY, 0, 1);
 	decimal_put(&t, NAN, 4, 2);
 	unit_text(&t, "inf nan");
-	ck_assert(isinf(decimal_round(-INFINITY, 1)));
-	ck_assert(isnan(decimal_round(NAN, 1)));
 	text_free(&t);
-}
-END_TEST
-
-START_TEST(the_largest)
-{
-	ck_assert(decimal_round(DBL_MAX, 3) == DBL_MAX);
-	ck_assert(decimal_round(-DBL_MAX, 1) == -DBL_MAX);
 }
 END_TEST
 
@@ -94,6 +96,5 @@ decimal_suite(void)
 	tcase_add_loop_test(tc, as_printf_writes_them, 0, COUNT(numbers));
 	tcase_add_test(tc, many_numbers);
 	tcase_add_test(tc, what_is_no_number);
-	tcase_add_test(tc, the_largest);
 	return s;
 }
