@@ -26,13 +26,13 @@ class Job:
 		self.last = ""
 
 	def log(self, name):
-		return self.logs / f"{self.title.replace('/', '-')}-{name}.log"
+		return self.logs / f"{self.release.name}-{name}.log"
 
 	def tell(self, line):
 		"""A line of what runs: what is progress or a failure is shown."""
 		if line.strip():
 			self.last = line
-		if re.match(r"(run-tests|quickstart|test-deps|tree|installed-daemon): |FAIL\b|failed: |releases: ", line):
+		if re.match(r"(run-tests|quickstart|test-deps|tree|installed-daemon): |\+ |FAIL\b|failed: |releases: ", line):
 			print(f"    {self.title}: {line}", flush=True)
 
 	def run(self, tree, name, *command, **options):
