@@ -14,7 +14,7 @@ HAM = ("quarterly meeting: agenda, minutes of the last one and the budget review
        "the budget review of the project moves, the agenda of the meeting stays")
 # None of these is one of those that are learnt.
 NEW_SPAM = "a casino bonus and replica watches for the lottery winner, cheap: claim your prize"
-NEW_HAM = "the agenda of the project meeting, its minutes and the schedule of the budget review"
+NEW_HAM = "the budget review of the project moves, please send the agenda of the meeting"
 
 LEARNED = (0, b"Message successfully un/learned\n")
 KNOWN = (0, b"Message was already un/learned\n")
@@ -43,25 +43,30 @@ def teacher(case, rspamds, word="rwpass", config=""):
 
 
 class Learning(Case):
-	"""spamc's commands, and what the others do to this rspamd."""
+	"""spamc's commands, and what the others do to this rspamd.  release: whose programs (packages.need())."""
+
+	release = None
+
+	def spamc(self, *arguments):
+		return spamc(*arguments, release=self.release)
 
 	def symbols(self, shim, text, *options):
 		"""The symbols of a mail with this text, as spamc -y has them."""
-		code, out = spamc(shim.port, mail(text, 99), "-y", *options)
+		code, out = self.spamc(shim.port, mail(text, 99), "-y", *options)
 		self.assertEqual(code, 0)
 		return set(filter(None, out.decode().rstrip("\r\n").split(",")))
 
 	def learn(self, shim, *options):
 		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
-			self.assertEqual(spamc(shim.port, mail(spam, number), *options, "-L", "spam"), LEARNED)
-			self.assertEqual(spamc(shim.port, mail(ham, number), *options, "-L", "ham"), LEARNED)
+			self.assertEqual(self.spamc(shim.port, mail(spam, number), *options, "-L", "spam"), LEARNED)
+			self.assertEqual(self.spamc(shim.port, mail(ham, number), *options, "-L", "ham"), LEARNED)
 
 
 class Bayes(Learning):
 	@classmethod
 	def setUpClass(cls):
 		cls.redis = cls.shared(Redis)
-		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, release=cls.release)
 		cls.shim = cls.shared(Shim, **teacher(cls, [cls.rspamd]))
 
 	def setUp(self):
@@ -77,31 +82,31 @@ class Bayes(Learning):
 
 	def test_in_the_header_too(self):
 		self.learn(self.shim)
-		code, out = spamc(self.shim.port, mail(NEW_SPAM))
+		code, out = self.spamc(self.shim.port, mail(NEW_SPAM))
 		self.assertEqual(code, 0)
 		line = f"\nX-Spam-Status: No, score=0.0 required={self.rspamd.facts.shown_threshold} tests=BAYES_SPAM"
 		self.assertRegex(out, re.escape(line).encode() + rb"[ \n]")
 
 	def test_learned_before(self):
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
 		self.assertIn("learned before", self.shim.await_requests(2)[-1]["reason"])
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0], 1), "-L", "spam"), KNOWN, "another Message-ID, the same words")
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[1]), "-L", "spam"), LEARNED)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0], 1), "-L", "spam"), KNOWN, "another Message-ID, the same words")
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[1]), "-L", "spam"), LEARNED)
 
 	def test_learned_as_the_other_class(self):
 		"""What was spam by mistake: learning it as ham takes that back."""
 		self.learn(self.shim)
 		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
-			self.assertEqual(spamc(self.shim.port, mail(spam, number), "-L", "ham"), LEARNED)
-			self.assertEqual(spamc(self.shim.port, mail(ham, number), "-L", "spam"), LEARNED)
+			self.assertEqual(self.spamc(self.shim.port, mail(spam, number), "-L", "ham"), LEARNED)
+			self.assertEqual(self.spamc(self.shim.port, mail(ham, number), "-L", "spam"), LEARNED)
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_HAM"})
 		self.assertEqual(self.symbols(self.shim, NEW_HAM), {"BAYES_SPAM"})
 
 	def test_forget(self):
 		"""rspamd cannot, and says so; nothing changes."""
 		self.learn(self.shim)
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "forget"), REFUSED)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0]), "-L", "forget"), REFUSED)
 		reply = talk(self.shim.port, spamc_request("TELL", mail(SPAM[0]), Remove="local"))
 		self.assertRegex(reply, rb"\ASPAMD/1\.0 69 Service Unavailable: rspamd cannot forget a message, [^\r\n]+\r\n\Z")
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_SPAM"})
@@ -109,8 +114,8 @@ class Bayes(Learning):
 	def test_report_without_fuzzy_storage(self):
 		"""Bayes learns; that nothing was reported is what spamc hears."""
 		for spam, ham in zip(SPAM, HAM):
-			self.assertEqual(spamc(self.shim.port, mail(spam), "-C", "report"), (0, b"Unable to report/revoke message\n"))
-			self.assertEqual(spamc(self.shim.port, mail(ham), "-C", "revoke"), (0, b"Unable to report/revoke message\n"))
+			self.assertEqual(self.spamc(self.shim.port, mail(spam), "-C", "report"), (0, b"Unable to report/revoke message\n"))
+			self.assertEqual(self.spamc(self.shim.port, mail(ham), "-C", "revoke"), (0, b"Unable to report/revoke message\n"))
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM), {"BAYES_SPAM"})
 		self.assertEqual(self.symbols(self.shim, NEW_HAM), {"BAYES_HAM"})
 
@@ -119,13 +124,13 @@ class Bayes(Learning):
 		for word in ("wrong", "ropass"):
 			with self.subTest(word):
 				shim = self.own(Shim, **teacher(self, [self.rspamd], word))
-				self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
+				self.assertEqual(self.spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
 				reply = talk(shim.port, spamc_request("TELL", mail(SPAM[0]), Message_class="spam", Set="local"))
 				self.assertRegex(reply, rb"\ASPAMD/1\.0 75 [^\r\n]*password[^\r\n]*\r\n\Z")
 				line = shim.await_requests(2)[-1]
 				self.assertEqual((line["outcome"], line["failure"]), ("error", "rspamd-error"))
 				self.assertIn("password", line["reason"])
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0]), "-L", "spam"), LEARNED)
 
 
 class Several(Learning):
@@ -157,19 +162,19 @@ class Several(Learning):
 		self.assertEqual(self.seen(), [[{"BAYES_SPAM"}, {"BAYES_HAM"}], [set(), set()]])
 		self.learn(self.shim)
 		self.assertEqual(self.seen(), [[{"BAYES_SPAM"}, {"BAYES_HAM"}]] * 2)
-		self.assertEqual(spamc(self.shim.port, mail(SPAM[0], 0), "-L", "spam"), KNOWN)
+		self.assertEqual(self.spamc(self.shim.port, mail(SPAM[0], 0), "-L", "spam"), KNOWN)
 
 	def test_one_is_down(self):
 		"""An error, and what failed can be done again."""
 		shim = self.own(Shim, **teacher(self, self.rspamds))
 		self.redises[1].stop()
 		try:
-			self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
+			self.assertEqual(self.spamc(shim.port, mail(SPAM[0]), "-L", "spam"), REFUSED)
 			self.assertIn(f"127.0.0.1:{self.rspamds[1].controller}: ", shim.await_requests()[0]["reason"])
 		finally:
 			self.redises[1].start()
-		wait_until(lambda: spamc(shim.port, mail(SPAM[0]), "-L", "spam") == LEARNED, "redis is used again")
-		self.assertEqual(spamc(shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
+		wait_until(lambda: self.spamc(shim.port, mail(SPAM[0]), "-L", "spam") == LEARNED, "redis is used again")
+		self.assertEqual(self.spamc(shim.port, mail(SPAM[0]), "-L", "spam"), KNOWN)
 
 
 class PerUser(Learning):
@@ -178,7 +183,7 @@ class PerUser(Learning):
 	@classmethod
 	def setUpClass(cls):
 		cls.redis = cls.shared(Redis)
-		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, per_user=True)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, per_user=True, release=cls.release)
 		options = teacher(cls, [cls.rspamd])
 		cls.shim = cls.shared(Shim, **options)
 		cls.shim.stop()
@@ -194,8 +199,8 @@ class PerUser(Learning):
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "bob"), set())
 		self.assertEqual(self.symbols(self.shim, NEW_HAM, "-u", "alice"), {"BAYES_HAM"})
 		for number, (spam, ham) in enumerate(zip(SPAM, HAM)):
-			self.assertEqual(spamc(self.shim.port, mail(spam, number), "-u", "bob", "-L", "ham"), LEARNED)
-			self.assertEqual(spamc(self.shim.port, mail(ham, number), "-u", "bob", "-L", "spam"), LEARNED)
+			self.assertEqual(self.spamc(self.shim.port, mail(spam, number), "-u", "bob", "-L", "ham"), LEARNED)
+			self.assertEqual(self.spamc(self.shim.port, mail(ham, number), "-u", "bob", "-L", "spam"), LEARNED)
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "bob"), {"BAYES_HAM"})
 		self.assertEqual(self.symbols(self.shim, NEW_SPAM, "-u", "alice"), {"BAYES_SPAM"})
 
@@ -209,14 +214,14 @@ class Fuzzy(Learning):
 	@classmethod
 	def setUpClass(cls):
 		cls.redis = cls.shared(Redis)
-		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, fuzzy=True)
+		cls.rspamd = cls.shared(Rspamd, redis=cls.redis.port, fuzzy=True, release=cls.release)
 		cls.shim = cls.shared(Shim, **teacher(cls, [cls.rspamd], config="fuzzy_flag = 11\n"))
 
 	def found(self, text):
 		return "FUZZY_DENIED" in self.symbols(self.shim, text)
 
 	def tell(self, text, *options):
-		return spamc(self.shim.port, mail(text), *options)
+		return self.spamc(self.shim.port, mail(text), *options)
 
 	def test_report_and_revoke(self):
 		self.assertFalse(self.found(self.TEXT))

@@ -248,11 +248,13 @@ class Overload(Base):
 
 
 class Real(Base):
-	"""rspamd itself, which does not say that it gave up."""
+	"""rspamd itself, which does not say that it gave up.  release: which one (packages.need())."""
+
+	release = None
 
 	@classmethod
 	def setUpClass(cls):
-		cls.rspamd = cls.shared(Rspamd, task_timeout="0.5s")
+		cls.rspamd = cls.shared(Rspamd, task_timeout="0.5s", release=cls.release)
 		cls.lenient = free_port()
 		cls.shim = cls.shared(Shim, backend=cls.rspamd.url, arguments=["-l", f"127.0.0.1:{cls.lenient}"], config=
 		                      f'task_timeout = 0.5\nlisten "127.0.0.1:{cls.lenient}" {{ on_incomplete_scan = pass }}\n')

@@ -100,9 +100,9 @@ def check_report(lines, data):
 	assert len(data) <= 16384, f"the reply has {len(data)} bytes"
 
 
-def spamc(address, message, *options, timeout=process.PATIENCE, config=None):
-	"""Run the real spamc; (exit code, stdout).  address as in connect()."""
-	group = packages.need("spamc")
+def spamc(address, message, *options, timeout=process.PATIENCE, config=None, release=None):
+	"""Run the real spamc, or that release's; (exit code, stdout).  address as in connect()."""
+	group = packages.need("spamc", release)
 	where = ["-U", str(address)]
 	if isinstance(address, (int, tuple)):
 		host, port = ("127.0.0.1", address) if isinstance(address, int) else address

@@ -1,6 +1,6 @@
 """A real Exim with a configuration of its own in a temporary folder.
 
-Debian's exim4, unpacked; or the binary that $EXIM names.  Exim runs without
+Debian's exim4, unpacked; or what $EXIM names.  Exim runs without
 any privilege (see process.py), takes mail for every address and keeps it in
 its queue; delivered(id) delivers it into a file and parses that.
 """
@@ -10,7 +10,6 @@ import email
 import email.policy
 import functools
 import os
-import pathlib
 import re
 import subprocess
 
@@ -157,18 +156,14 @@ class Exim(process.Party):
 	harness's own.  options: text for the main section, where `name = value`
 	replaces the harness's line of that name.  macros: text above it.
 	hosts: {address: name} is all that DNS knows; without
-	it Exim looks up no host names.
+	it Exim looks up no host names.  release: the Exim of that suite (packages.need()).
 	"""
 
 	def __init__(self, folder, spamd_address="127.0.0.1 783", acl_data=SCAN, acl_rcpt="accept",
-	             acl_not_smtp=None, acls="", options="", macros="", hosts=None, routers="", transports=""):
+	             acl_not_smtp=None, acls="", options="", macros="", hosts=None, routers="", transports="", release=None):
 		super().__init__("exim", folder)
-		if os.environ.get("EXIM"):
-			self.program = process.reachable(pathlib.Path(os.environ["EXIM"]).resolve())
-			self.groups = []
-		else:
-			group = packages.need("exim")
-			self.program, self.groups = group.path("usr/sbin/exim4"), [group]
+		group = packages.need("exim", release)
+		self.program, self.groups = process.reachable(group.path("usr/sbin/exim4")), [group]
 		self.port = process.free_port()
 		self.conf = self.dir / "exim.conf"
 		for name in ("spool", "log", "delivered"):

@@ -7,17 +7,24 @@ script runs.  Libraries are found through LD_LIBRARY_PATH.
 
 The folder is .test-deps/ in the source tree, or $TEST_DEPS.  It is filled once
 and used again; remove it to download anew.
+
+A variable with a group's name ($RSPAMD, $EXIM, $SPAMC, $HAPROXY …) names another
+program for it: a path, or a release of matrix.conf (see releases.py).
 """
 
 import fcntl
+import gzip
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 import unittest
+
+from . import releases
 
 SOURCE_TREE = pathlib.Path(__file__).resolve().parents[3]
 
@@ -67,6 +74,8 @@ class Unavailable(unittest.SkipTest):
 class Group:
 	"""An unpacked group.  root is the folder that holds its usr/, etc/ …"""
 
+	foreign = None		# the root of the tree whose loader its programs are started with, if it is not the machine's
+
 	def __init__(self, name, root):
 		self.name = name
 		self.root = pathlib.Path(root)
@@ -93,6 +102,51 @@ class Group:
 		return [str(own) if own.exists() else "/usr/bin/perl", "-T", *(f"-I{p}" for p in folders)]
 
 
+class Given(Group):
+	"""A program that a variable names, with the files that were installed with it.
+
+	usr/share/… is looked for beside the folder that the program is in.  One
+	from another system's tree is started with that tree's loader and
+	libraries, and so are the other programs of the tree.
+	"""
+
+	def __init__(self, name, program, root=None):
+		super().__init__(name, root or program.parent.parent.parent)
+		self.program = program
+		self.foreign = releases.foreign_root(program)
+		self._scripts = {}
+
+	def path(self, relative):
+		if relative == GROUPS[self.name][1]:
+			path = self.program
+		elif relative.startswith("usr/"):
+			path = self.program.parent.parent / relative.removeprefix("usr/")
+		else:
+			path = self.root / relative
+		if not path.exists():
+			raise Unavailable(f"{path} is not there, beside {self.program}")
+		if self.foreign and path.parent.name in ("bin", "sbin") and path.read_bytes()[:4] == b"\x7fELF":
+			return self._script(path)
+		return path
+
+	def _script(self, path):
+		if path not in self._scripts:
+			if not _script_dirs:
+				_script_dirs.append(tempfile.TemporaryDirectory(prefix="exim-rspamd-scripts-"))
+				os.chmod(_script_dirs[0].name, 0o755)
+			folder = tempfile.mkdtemp(dir=_script_dirs[0].name)
+			os.chmod(folder, 0o755)
+			self._scripts[path] = releases.wrapper(folder, self.foreign, path)
+		return self._scripts[path]
+
+	def library_path(self):
+		"""None: the machine's own programs must not find them."""
+		return ""
+
+
+_script_dirs = []
+
+
 def progress(text):
 	print(f"test-deps: {text}", file=sys.stderr, flush=True)
 
@@ -114,16 +168,82 @@ def deps_dir():
 	return path
 
 
-def need(name):
-	"""The Group called name, fetched if need be.  Raises Unavailable."""
-	if name not in _ready:
+def variable(name):
+	"""The environment variable that names another program for a group."""
+	return name.upper().replace("-", "_")
+
+
+def need(name, release=None):
+	"""The Group called name, fetched if need be.  Raises Unavailable.
+
+	release: a suite of matrix.conf, whose program it is to be; without it the
+	group's variable counts.
+	"""
+	key = name, release or os.environ.get(variable(name))
+	if key not in _ready:
 		try:
-			_ready[name] = _prepare(name)
-		except (Unavailable, OSError) as why:
-			_ready[name] = Unavailable(f"{name}: {why}")
-	if isinstance(_ready[name], Unavailable):
-		raise _ready[name]
-	return _ready[name]
+			_ready[key] = _given(*key) if key[1] else _prepare(name)
+		except (Unavailable, releases.Failed, OSError) as why:
+			_ready[key] = Unavailable(f"{' of '.join(filter(None, key))}: {why}")
+	if isinstance(_ready[key], Unavailable):
+		raise _ready[key]
+	return _ready[key]
+
+
+def _given(name, choice):
+	"""The group called name for a path, or a release of matrix.conf."""
+	if "/" in choice:
+		path = pathlib.Path(choice).resolve()
+		if not path.is_file() or not os.access(path, os.X_OK):
+			raise AssertionError(f"{variable(name)}={choice} is no program: give the path of one, or a release of matrix.conf")
+		return Given(name, path)
+	if choice not in releases.table():
+		raise AssertionError(f"{variable(name)}={choice} is neither a path nor a release of matrix.conf "
+		                     f"({', '.join(releases.table())})")
+	if name not in releases.PROGRAMS:
+		raise Unavailable(f"of other releases there are only {', '.join(releases.PROGRAMS)}")
+	if choice == releases.own():
+		return _own_release(name, releases.table()[choice])
+	root = _tree(choice)
+	return Given(name, root / GROUPS[name][1], root)
+
+
+def _own_release(name, release):
+	"""The usual group, if it is what matrix.conf says of this machine's release."""
+	group, wanted = _prepare(name), release.version(name)
+	if wanted:
+		has = releases.upstream(_changelog_version(group, releases.PROGRAMS[name]))
+		if has != wanted:
+			raise Unavailable(f"this machine's {release.suite} has {name} {has} where matrix.conf has {wanted}")
+	return group
+
+
+def _changelog_version(group, package):
+	with gzip.open(group.path(f"usr/share/doc/{package}/changelog.Debian.gz"), "rt", errors="replace") as text:
+		return re.match(r"\S+ \(([^)]+)\)", text.readline())[1]
+
+
+def _tree(suite):
+	"""The folder with the programs of that release, made if need be."""
+	base = deps_dir() / "releases"
+	base.mkdir(parents=True, exist_ok=True)
+	root = base / suite
+	with open(base / f"{suite}.lock", "w") as lock:
+		fcntl.flock(lock, fcntl.LOCK_EX)
+		if root.exists() and releases.differences(releases.table()[suite], releases.read_versions(root)):
+			shutil.rmtree(root)
+		if not root.exists():
+			progress(f"downloading rspamd, Exim, spamc and haproxy of {suite}")
+			for word in ("apt-get", "dpkg-deb"):
+				if not shutil.which(word):
+					raise Unavailable(f"needs {word} (Debian or Ubuntu)")
+			releases.make(suite, root, _run, _drop_special_modes)
+			progress(f"{suite} is in {root}")
+	for name in releases.PROGRAMS:
+		missing = releases.missing_libraries(root, root / GROUPS[name][1])
+		if missing:
+			raise Unavailable(f"{root} lacks libraries of {name}: {', '.join(missing)}")
+	return root
 
 
 def _prepare(name):

@@ -48,14 +48,15 @@ class Rspamd(process.Party):
 	worker; url: of the normal worker.  redis: port of a redis-server, for
 	learning; per_user: each mailbox (Deliver-To) has a Bayes of its own.
 	fuzzy: with a fuzzy storage, whose flag 11 is FUZZY_DENIED.  extra: more
-	configuration, as text.  facts: what is particular to its release.
+	configuration, as text.  release: the rspamd of that suite (packages.need()).
+	facts: what is particular to its version.
 	"""
 
 	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra="",
-	             per_user=False, fuzzy=False):
+	             per_user=False, fuzzy=False, release=None):
 		super().__init__("rspamd", folder)
-		self.group = packages.need("rspamd")
-		self.facts = facts.RspamdFacts(release())
+		self.group = packages.need("rspamd", release)
+		self.facts = facts.RspamdFacts(version(self.group))
 		self.share = self.group.path("usr/share/rspamd")
 		self.mute = MuteListener()
 		self.normal, self.controller, self.proxy = (process.free_port() for _ in range(3))
@@ -64,7 +65,8 @@ class Rspamd(process.Party):
 		self.seen_file = self.dir / "seen.jsonl"
 		for name in ("run", "db", "log"):
 			process.sub_dir(self.dir, name)
-		words = {"DIR": self.dir, "SHARE": self.share, "DOMAINS": _public_suffixes(self.group), "CACHE": _compiled_cache(), "MUTE": self.mute.port,
+		words = {"DIR": self.dir, "SHARE": self.share, "DOMAINS": _public_suffixes(self.group),
+		         "CACHE": _compiled_cache(self.group), "MUTE": self.mute.port,
 		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
 		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
 		         "PER_USER": str(per_user).lower(), "FILTERS": "regexp,fuzzy_check" if fuzzy else "regexp",
@@ -150,18 +152,6 @@ class Rspamd(process.Party):
 		return [*super().logs(), ("rspamd log", self.dir / "log" / "rspamd.log")]
 
 
-@functools.cache
-def release():
-	"""The release of the rspamd in use, as (3, 12, 1)."""
-	group = packages.need("rspamd")
-	out = subprocess.run([str(group.path("usr/bin/rspamd")), "--version"], env=process.environment([group]), text=True,
-	                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-	found = re.search(r"version (\d+(?:\.\d+)*)", out)
-	if not found:
-		raise packages.Unavailable(f"rspamd does not say its release: {out[-300:]}")
-	return tuple(map(int, found[1].split(".")))
-
-
 def _public_suffixes(group):
 	"""The list of top-level domains: the package's own, or of the package publicsuffix, which may be the machine's."""
 	found = [group.root / "usr/share/rspamd/effective_tld_names.dat",
@@ -173,13 +163,24 @@ def _public_suffixes(group):
 	raise packages.Unavailable(f"rspamd's list of top-level domains is in none of {', '.join(map(str, found))}")
 
 
-def _compiled_cache():
-	"""The folder for what rspamd compiles when it starts for the first time.
+@functools.cache
+def version(group):
+	"""The version of a group's rspamd, as (3, 12, 1)."""
+	out = subprocess.run([str(group.path("usr/bin/rspamd")), "--version"], env=process.environment([group]), text=True,
+	                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+	found = re.search(r"version (\d+(?:\.\d+)*)", out)
+	if not found:
+		raise packages.Unavailable(f"rspamd does not say its version: {out[-300:]}")
+	return tuple(map(int, found[1].split(".")))
+
+
+def _compiled_cache(group):
+	"""The folder for what this rspamd compiles when it starts for the first time.
 
 	It stays with the unpacked programs: that takes ten seconds.
 	"""
 	uid, gid = process.server_ids()
-	path = packages.deps_dir() / f"rspamd-cache-{uid}"
+	path = packages.deps_dir() / f"rspamd-cache-{'.'.join(map(str, version(group)))}-{uid}"
 	if not path.exists():
 		path.mkdir()
 		os.chown(path, uid, gid)

@@ -16,7 +16,7 @@ import unittest
 
 from common import counts, skips, suite
 
-from . import case, process
+from . import case, matrix_table, process
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 PER_TEST = 300		# seconds after which a test is given up
@@ -24,6 +24,7 @@ USED = "used lines of tests/skips:"		# what a part of a run says to the whole
 
 
 _children = []		# the processes of a run in parallel
+_said = []		# the lines of all tests so far
 
 
 class GivenUp(Exception):
@@ -57,7 +58,8 @@ class Result(unittest.TestResult):
 	def say(self, word, test, why=""):
 		took = time.monotonic() - self.began
 		name = test.id().removeprefix("tests.integration.")
-		print(f"{word:4} {name} ({took:.1f} s){': ' + why if why else ''}", flush=True)
+		_said.append(f"{word:4} {name} ({took:.1f} s){': ' + why if why else ''}")
+		print(_said[-1], flush=True)
 
 	def complain(self, test, error, count=1):
 		self.well = False
@@ -143,6 +145,7 @@ def _relay(child, sums, used):
 		if re.match(r"ok   |FAIL |skip |failed:", line):
 			print("".join(block), end="", flush=True)
 			block = []
+			_said.append(line)
 		block.append(line)
 	print("".join(block), end="", flush=True)
 
@@ -167,6 +170,7 @@ def main():
 	parser = argparse.ArgumentParser(prog="tests/integration/run", description=__doc__)
 	parser.add_argument("names", nargs="*", help="only tests with one of these texts in their name")
 	parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="run so many at once (2)")
+	parser.add_argument("--write", action="store_true", help="put test_matrix's table into doc/releases.md")
 	parser.add_argument("--part", help=argparse.SUPPRESS)
 	parser.add_argument("--list", action="store_true", help="print the tests' names and end")
 	options = parser.parse_args()
@@ -189,6 +193,11 @@ def main():
 	else:
 		passed, failed, skipped = _run(tests, allowed)
 	failed += suite.complain(allowed, everything, whole=not options.names)
+	table = matrix_table.made(_said)
+	if table:
+		print(f"\n{table}\n")
+		if options.write:
+			matrix_table.write(table)
 	print(counts.line(passed, failed, skipped), flush=True)
 	return counts.exit_code(passed, failed, skipped)
 
