@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -28,6 +29,10 @@ enum phase {
 };
 #define NPHASES	PHASE_OVER
 
+/* A connection that stands for so many seconds is not refused: a rspamd that
+   is full closes it as soon as it sees it. */
+#define STANDS_S	0.05
+
 /* A full queue is tried again after so many microseconds. */
 #define AGAIN		50000
 
@@ -48,6 +53,13 @@ struct exchange {
 	enum phase	 phase;
 	bool		 begun, connected;
 	bool		 reused;	/* a connection that was kept open */
+	bool		 careful;	/* see exchange_be_careful() */
+	bool		 hesitates;	/* ... so nothing is sent yet */
+	bool		 whole;		/* all of the request was written */
+	bool		 cut;		/* the peer cannot have read all of it */
+	unsigned int	 limit;		/* of sends that are lost */
+	struct exchange_sends sends;
+	enum exchange_end end;
 	struct event	*again;		/* a local rspamd whose queue is full */
 	double		 since;
 	double		 spent[NPHASES];
@@ -105,6 +117,37 @@ enter(struct exchange *x, enum phase p)
 		timer_arm(x->timer, phase_limit(x));
 }
 
+/* The connection is gone, before there was a response.  Counts what became
+   of the message on it; returns how that ended. */
+static enum exchange_end
+note_gone(struct exchange *x)
+{
+	bool touched = x->stream != NULL && stream_sent(x->stream) > 0;
+
+	if (!x->cut && !x->connected)
+		return EXCHANGE_ABSENT;
+	if (http_response_started(x->response) || (x->whole && !x->cut)) {
+		x->sends.lost++;
+		return EXCHANGE_LOST;
+	}
+	x->sends.refused += touched ? 1 : 0;
+	return EXCHANGE_REFUSED;
+}
+
+/* How it ended with F. */
+static enum exchange_end
+classify(struct exchange *x, enum failure f)
+{
+	if (f == FAILURE_NONE)
+		return EXCHANGE_ANSWERED;
+	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL)
+		return EXCHANGE_OURS;
+	if (f == FAILURE_UNREACHABLE || !x->connected)
+		return note_gone(x);
+	x->sends.lost++;
+	return EXCHANGE_LOST;
+}
+
 /*
  * The end: tells the owner, who may free X.  To close takes longer than to
  * reply, and the client waits for that.
@@ -118,6 +161,7 @@ finish(struct exchange *x, enum failure f, const char *why)
 	if (x->phase == PHASE_OVER)
 		return;
 	doing = phase_names[x->phase];
+	x->end = classify(x, f);
 	enter(x, PHASE_OVER);
 	(void)event_del(x->timer);
 	(void)event_del(x->again);
@@ -142,35 +186,64 @@ put_request(struct exchange *x)
 	return x->body != NULL ? evbuffer_add_buffer_reference(out, x->body) : 0;
 }
 
+static void
+note_connected(struct exchange *x)
+{
+	x->connected = true;
+	x->whole = x->cut = false;
+	enter(x, PHASE_SEND);
+}
+
 /* The request has been written as stream_flush() says: RC. */
 static void
 note_sent(struct exchange *x, int rc)
 {
-	if (x->phase == PHASE_CONNECT) {
-		x->connected = true;
-		enter(x, PHASE_SEND);
-	}
+	if (x->phase == PHASE_CONNECT)
+		note_connected(x);
+	x->whole |= rc == 1;
 	/* -1: rspamd may have answered before it closed; its bytes or the
 	   end of the stream are still to come */
 	if (rc != 0 && x->phase == PHASE_SEND)
 		enter(x, PHASE_WAIT);
 }
 
+/* Sends the request, or first waits whether the connection stands. */
 static void
 send_request(struct exchange *x)
 {
+	if (!x->careful || x->reused || x->phase != PHASE_CONNECT) {
+		note_sent(x, stream_flush(x->stream));
+		return;
+	}
+	note_connected(x);
+	x->hesitates = true;
+	timer_arm(x->timer, STANDS_S);
+}
+
+/* It stands. */
+static void
+stop_hesitating(struct exchange *x)
+{
+	x->hesitates = false;
+	timer_arm(x->timer, phase_limit(x));
 	note_sent(x, stream_flush(x->stream));
 }
 
 /*
- * The peer has closed the connection.  Was that one it had kept, and closed
- * before it could see the request?  Then that is sent over a new one.
+ * The peer has closed the connection without a word.  Was that one it had
+ * kept?  Then it may not have seen the request, which is sent over a new one,
+ * unless it has been lost too often.
  */
 static bool
 was_stale(struct exchange *x)
 {
 	if (!x->reused || http_response_started(x->response))
 		return false;
+	if (x->whole && !x->cut && x->sends.lost + 1 >= x->limit)
+		return false;
+	/* closed before it was written to: that is no refusal */
+	if (!stream_eof(x->stream) || !x->cut)
+		(void)note_gone(x);
 	x->reused = x->connected = false;
 	enter(x, PHASE_CONNECT);
 	connect_anew(x);
@@ -199,6 +272,8 @@ receive(struct exchange *x, bool eom)
 	enum http_progress pr = HTTP_MORE;
 	struct evbuffer_iovec v;
 
+	if (eom)
+		x->cut = stream_was_cut(x->stream);
 	if (evbuffer_get_length(in) > 0 && x->phase != PHASE_RECEIVE)
 		enter(x, PHASE_RECEIVE);
 	/* the length is asked too: a peek finds the space that is reserved */
@@ -240,10 +315,12 @@ on_stream(struct stream *s, enum stream_event ev, void *arg)
 		receive(x, true);
 		break;
 	case STREAM_GONE:
+		x->cut |= stream_was_cut(s);
 		if (x->phase == PHASE_CONNECT) {
 			(void)snprintf(x->reason, sizeof(x->reason), "%s",
 			    stream_error(s));
-			backend_failed(x->backend, x->address);
+			if (!x->cut)
+				backend_failed(x->backend, x->address);
 			next_address(x);
 		} else if (!was_stale(x))
 			finish(x, FAILURE_UNREACHABLE, stream_error(s));
@@ -309,7 +386,7 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 	errno = ENOMEM;
 	if (rc == -1)
 		goto fail;
-	if (ssl == NULL) {
+	if (ssl == NULL && !x->careful) {
 		/* on this host it is mostly there already: writing tells */
 		rc = stream_flush(x->stream);
 		connected |= stream_sent(x->stream) > 0;
@@ -325,7 +402,10 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 	}
 	if (ssl != NULL || !connected)
 		return 0;
-	note_sent(x, rc);
+	if (x->careful)
+		send_request(x);
+	else
+		note_sent(x, rc);
 	return 1;
 fail:
 	rc = is_ours(errno) ? -2 : -1;
@@ -446,6 +526,10 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		begin(x);
 		return;
 	}
+	if (x->hesitates && x->phase == PHASE_SEND) {
+		stop_hesitating(x);
+		return;
+	}
 	if (x->phase == PHASE_CONNECT && x->stream != NULL) {
 		backend_failed(x->backend, x->address);
 		/* silent, but another address may answer */
@@ -475,6 +559,7 @@ exchange_new(struct event_base *base, struct backend *b,
 	x->cb = cb;
 	x->arg = arg;
 	x->phase = PHASE_CONNECT;
+	x->limit = UINT_MAX;
 	x->since = timer_now();
 	x->head = evbuffer_new();
 	x->response = http_response_new(EXCHANGE_REPLY_MAX);
@@ -514,10 +599,28 @@ exchange_failure(const struct exchange *x)
 	return x->failure;
 }
 
-bool
-exchange_connected(const struct exchange *x)
+enum exchange_end
+exchange_end(const struct exchange *x)
 {
-	return x->connected;
+	return x->end;
+}
+
+struct exchange_sends
+exchange_sends(const struct exchange *x)
+{
+	return x->sends;
+}
+
+void
+exchange_be_careful(struct exchange *x)
+{
+	x->careful = true;
+}
+
+void
+exchange_limit(struct exchange *x, unsigned int n)
+{
+	x->limit = n;
 }
 
 const char *

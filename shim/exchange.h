@@ -24,6 +24,21 @@ struct exchange;
 /* A reply above this is refused: 900 symbols make 130 KB. */
 #define EXCHANGE_REPLY_MAX	(8 * 1024 * 1024)
 
+/* How it ended, as far as the message is concerned. */
+enum exchange_end {
+	EXCHANGE_ANSWERED,	/* there is a response, of whatever status */
+	EXCHANGE_ABSENT,	/* nobody was connected to */
+	EXCHANGE_REFUSED,	/* gone without a byte, and cannot have read all */
+	EXCHANGE_LOST,		/* anything else: the backend may have judged it */
+	EXCHANGE_OURS		/* this machine lacks something */
+};
+
+/* How often bytes of the message were sent and it ended so: more than once
+   where a connection was kept and then lost. */
+struct exchange_sends {
+	unsigned int	lost, refused;
+};
+
 /* Called once, when it is over; may free the exchange. */
 typedef void exchange_cb(struct exchange *x, void *arg);
 
@@ -41,6 +56,17 @@ struct exchange *exchange_new(struct event_base *base, struct backend *b,
 	    const struct conf_timeouts *timeout, const struct text *head,
 	    struct evbuffer *body, exchange_cb *cb, void *arg);
 
+/*
+ * The message has been refused before: X waits a moment to see whether the
+ * connection stands, before it sends a byte.  A rspamd that is full closes it
+ * at once.
+ */
+void	exchange_be_careful(struct exchange *x);
+
+/* The message may be lost N times, by kept connections, before that is the
+   end of X; otherwise any number. */
+void	exchange_limit(struct exchange *x, unsigned int n);
+
 /* Frees X, which need not be over: then it is cancelled.  NULL is allowed. */
 void	exchange_free(struct exchange *x);
 
@@ -48,8 +74,9 @@ void	exchange_free(struct exchange *x);
 /* ... FAILURE_OVERLOAD: this machine could not open a connection. */
 enum failure exchange_failure(const struct exchange *x);
 
-/* Was the backend ever connected to?  If not, it has seen no byte. */
-bool	exchange_connected(const struct exchange *x);
+/* How X, which is over, ended; what became of the message in it. */
+enum exchange_end exchange_end(const struct exchange *x);
+struct exchange_sends exchange_sends(const struct exchange *x);
 
 /* For people: the phase and what went wrong in it. */
 const char *exchange_reason(const struct exchange *x);

@@ -9,6 +9,7 @@
 #include "exchange.h"
 #include "log.h"
 #include "pool.h"
+#include "room.h"
 #include "rspamd_request.h"
 #include "timer.h"
 
@@ -20,6 +21,8 @@ struct member {
 	const struct conf_backend *conf;
 	struct backend	*backend;
 	struct breaker	 breaker;
+	struct room	 room;
+	struct attempts_signs signs;
 	size_t		 active;	/* messages it has */
 	struct event	*timer;		/* of the next ping */
 	struct exchange	*ping;		/* the one under way, or NULL */
@@ -59,6 +62,14 @@ publish(struct member *m)
 	    breaker_share(&m->breaker, &m->pool->rules, timer_now()));
 }
 
+/* Is M away or full, and mail waits, perhaps for it? */
+static bool
+is_awaited(const struct member *m)
+{
+	return m->pool->nwaiting > 0 && (m->breaker.state == BREAKER_OPEN ||
+	    room_is_full(&m->room));
+}
+
 static void
 arm(struct member *m)
 {
@@ -66,9 +77,7 @@ arm(struct member *m)
 	    breaker_retry(&m->breaker) : m->pool->conf->health_interval;
 
 	/* mail that waits is not to wait longer than for its return */
-	if (m->breaker.state == BREAKER_OPEN && m->pool->nwaiting > 0)
-		t = RETRY_FIRST;
-	timer_arm(m->timer, t);
+	timer_arm(m->timer, is_awaited(m) ? RETRY_FIRST : t);
 }
 
 /* M has just gone down. */
@@ -103,6 +112,8 @@ went_well(struct member *m, bool ping)
 	double t = timer_now();
 
 	m->heard = t;
+	m->signs.answers++;
+	room_answered(&m->room);
 	if (ping ? breaker_probed(&m->breaker, &m->pool->rules, true, t) :
 	    breaker_success(&m->breaker, t)) {
 		if (!ping)
@@ -118,6 +129,7 @@ went_ill(struct member *m, bool ping, bool sure, const char *why)
 {
 	const struct breaker_rules *rules = &m->pool->rules;
 
+	m->signs.absences += sure ? 1 : 0;
 	(void)snprintf(m->fault, sizeof(m->fault), "%s", why);
 	if (ping ? breaker_probed(&m->breaker, rules, false, timer_now()) :
 	    breaker_failure(&m->breaker, rules, sure, timer_now()))
@@ -125,6 +137,34 @@ went_ill(struct member *m, bool ping, bool sure, const char *why)
 	if (ping || m->breaker.state == BREAKER_OPEN)
 		arm(m);
 	/* not that it helps; but who waits for it is to look elsewhere */
+	wake_up(m->pool);
+}
+
+/*
+ * M has refused a message or, for PING, that: it is full, which is no fault of
+ * it.  One that for longer than mail waits does nothing else is no better than
+ * one that is down.
+ */
+static void
+went_full(struct member *m, bool ping, const char *why)
+{
+	const struct conf *conf = m->pool->conf;
+	double t = timer_now();
+
+	(void)snprintf(m->fault, sizeof(m->fault), "%s", why);
+	if (room_refused(&m->room, t))
+		log_msg(LOG_WARNING, "rspamd at %s takes no more: %s; mail "
+		    "waits, or goes to another", backend_name(m->backend),
+		    m->fault);
+	if (m->breaker.state == BREAKER_OPEN ||
+	    room_is_stuck(&m->room, conf->timeout.queue, t)) {
+		went_ill(m, ping, false, why);
+		return;
+	}
+	if (!ping)
+		breaker_forget(&m->breaker);
+	arm(m);
+	/* who waits for it is to look elsewhere */
 	wake_up(m->pool);
 }
 
@@ -145,8 +185,12 @@ on_ping(struct exchange *x, void *arg)
 	/* whoever answers can be asked: a proxy may not know this path */
 	if (status != 0 && status < 500)
 		went_well(m, true);
-	else if (exchange_failure(x) != FAILURE_OVERLOAD)
+	else if (exchange_end(x) == EXCHANGE_REFUSED)
+		went_full(m, true, why);
+	else if (exchange_failure(x) != FAILURE_OVERLOAD) {
+		m->signs.absences += exchange_end(x) == EXCHANGE_ABSENT ? 1 : 0;
 		went_ill(m, true, false, why);
+	}
 	exchange_free(x);
 	publish(m);
 	arm(m);
@@ -162,7 +206,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* one that serves mail has shown that it is there */
 	if (m->ping != NULL || (m->breaker.state != BREAKER_OPEN &&
-	    timer_now() - m->heard < m->pool->conf->health_interval)) {
+	    !is_awaited(m) && timer_now() - m->heard < m->pool->conf->health_interval)) {
 		arm(m);
 		return;
 	}
@@ -199,10 +243,10 @@ is_better(const struct member *a, const struct member *b, double t)
 
 /* The member to take, or NULL and why. */
 static struct member *
-choose(struct pool *p, const bool *tried, enum pool_lack *lack)
+choose(struct pool *p, const struct attempt *attempts, enum pool_lack *lack)
 {
 	struct member *m, *best = NULL;
-	double t = p->n > 1 ? timer_now() : 0.0;
+	double t = timer_now();
 	size_t i, k;
 
 	*lack = POOL_DOWN;
@@ -211,14 +255,20 @@ choose(struct pool *p, const bool *tried, enum pool_lack *lack)
 		m = &p->list[i];
 		if (m->breaker.state == BREAKER_OPEN)
 			continue;
-		if (tried != NULL && tried[i]) {
+		if (attempts != NULL && attempts[i].tried) {
 			if (*lack == POOL_DOWN)
 				*lack = POOL_TRIED;
 			continue;
 		}
 		if (!breaker_allows(&m->breaker)) {
-			if (*lack != POOL_BUSY)
+			if (*lack != POOL_BUSY && *lack != POOL_FULL)
 				*lack = POOL_TRYING;
+			continue;
+		}
+		if (!room_allows(&m->room, t) || (attempts != NULL &&
+		    !attempts_allow(&attempts[i], &m->signs))) {
+			if (*lack != POOL_BUSY)
+				*lack = POOL_FULL;
 			continue;
 		}
 		*lack = POOL_BUSY;
@@ -229,15 +279,17 @@ choose(struct pool *p, const bool *tried, enum pool_lack *lack)
 }
 
 int
-pool_take(struct pool *p, const bool *tried, enum pool_lack *lack)
+pool_take(struct pool *p, const struct attempt *attempts,
+    enum pool_lack *lack)
 {
 	struct member *m;
 
-	if ((m = choose(p, tried, lack)) == NULL)
+	if ((m = choose(p, attempts, lack)) == NULL)
 		return -1;
 	p->turn = (size_t)(m - p->list) + 1;
 	m->active++;
 	breaker_begin(&m->breaker);
+	room_begin(&m->room, timer_now());
 	publish(m);
 	return (int)(m - p->list);
 }
@@ -260,6 +312,9 @@ pool_done(struct pool *p, size_t i, enum pool_result result, enum failure f,
 	case POOL_ILL:
 	case POOL_ABSENT:
 		went_ill(m, false, result == POOL_ABSENT, why);
+		break;
+	case POOL_REFUSED:
+		went_full(m, false, why);
 		break;
 	case POOL_UNKNOWN:
 		breaker_forget(&m->breaker);
@@ -284,7 +339,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	    choose(p, NULL, &lack) != NULL; w = next) {
 		/* its callback may end it, but no other */
 		next = TAILQ_NEXT(w, entry);
-		if (choose(p, w->tried, &lack) == NULL)
+		if (choose(p, w->attempts, &lack) == NULL)
 			continue;
 		pool_unwait(p, w);
 		w->cb(w->arg);
@@ -301,9 +356,9 @@ pool_wait(struct pool *p, struct pool_waiter *w)
 	TAILQ_INSERT_TAIL(&p->waiters, w, entry);
 	w->waiting = true;
 	p->nwaiting++;
-	/* the first that waits: those that are down are asked soon */
+	/* the first that waits: those that are down or full are asked soon */
 	for (i = 0; p->nwaiting == 1 && i < p->n; i++)
-		if (p->list[i].breaker.state == BREAKER_OPEN)
+		if (is_awaited(&p->list[i]))
 			arm(&p->list[i]);
 	return true;
 }
@@ -342,6 +397,12 @@ pool_backend(struct pool *p, size_t i)
 	return p->list[i].backend;
 }
 
+struct attempts_signs
+pool_signs(const struct pool *p, size_t i)
+{
+	return p->list[i].signs;
+}
+
 enum breaker_state
 pool_state(const struct pool *p, size_t i)
 {
@@ -369,6 +430,7 @@ init(struct member *m, struct pool *p, struct backends *bs, size_t i,
 	m->backend = backends_get(bs, i);
 	m->counters = counters;
 	breaker_init(&m->breaker);
+	room_init(&m->room);
 	publish(m);
 	m->timer = event_new(p->base, -1, EV_TIMEOUT, on_timer, m);
 	if (m->timer == NULL)

@@ -2,7 +2,7 @@
 /*
  * pool: which rspamd is to have a message.
  *
- * Of those that are up (breaker.h) and have room, the ones of the lowest
+ * Of those that are up (breaker.h) and have room (max_requests, room.h), the ones of the lowest
  * priority number; of these the one with the fewest messages for its weight.
  * Where there is none, messages wait for one in a queue with an end.  All of
  * it is one worker's own: workers find out by themselves who is up.
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "attempts.h"
 #include "backend.h"
 #include "breaker.h"
 #include "conf.h"
@@ -29,12 +30,14 @@ enum pool_result {
 	POOL_WELL,		/* it answered as a rspamd does */
 	POOL_ILL,		/* it did not */
 	POOL_ABSENT,		/* nobody is there */
+	POOL_REFUSED,		/* it is full: it could not have read it */
 	POOL_UNKNOWN		/* nothing can be said: cancelled, our own fault */
 };
 
 /* Why pool_take() gave none. */
 enum pool_lack {
-	POOL_BUSY,		/* those that are up have no room */
+	POOL_BUSY,		/* those that are up have max_requests */
+	POOL_FULL,		/* those that are up refuse more, or this one */
 	POOL_TRYING,		/* none is up, but one is being tried */
 	POOL_DOWN,		/* none is up */
 	POOL_TRIED		/* all that are up were tried */
@@ -47,7 +50,7 @@ typedef void pool_cb(void *arg);
 struct pool_waiter {
 	pool_cb		*cb;
 	void		*arg;
-	const bool	*tried;
+	const struct attempt *attempts;
 	TAILQ_ENTRY(pool_waiter) entry;	/* private, as is the rest */
 	bool		 waiting;
 };
@@ -66,11 +69,12 @@ size_t	pool_count(const struct pool *p);
 struct backend *pool_backend(struct pool *p, size_t i);
 
 /*
- * Chooses a rspamd for a message; those I with TRIED[I] are out of the
- * question.  Returns its number, to be given back with pool_done(), or -1
+ * Chooses a rspamd for a message, of those that its ATTEMPTS, one for each,
+ * allow.  Returns its number, to be given back with pool_done(), or -1
  * with the reason in *LACK.
  */
-int	pool_take(struct pool *p, const bool *tried, enum pool_lack *lack);
+int	pool_take(struct pool *p, const struct attempt *attempts,
+	    enum pool_lack *lack);
 
 /*
  * The message that the I-th was taken for is through with it, after so many
@@ -91,6 +95,9 @@ size_t	pool_waiting(const struct pool *p);
 /* Are those who wait about to be called?  A message that comes now is behind
    them. */
 bool	pool_calls(const struct pool *p);
+
+/* What the I-th has shown of itself so far. */
+struct attempts_signs pool_signs(const struct pool *p, size_t i);
 
 /* The state of the I-th, how many messages it has, its last fault ("" if
    there was none). */

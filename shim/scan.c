@@ -8,43 +8,44 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "attempts.h"
 #include "http_response.h"
 #include "log.h"
 #include "scan.h"
 #include "text.h"
 #include "timer.h"
 
-/* A connection that is lost over a smaller message has another reason than
-   rspamd's own limit, which nobody sets so low. */
-#define HINT_LEAST	65536
-
-/* A message that a rspamd has taken and failed over is sent only so many
-   times more: it could be its fault. */
-#define RESENDS_MAX	1
-
 /* Seconds until the same rspamd is sent it again: one that is being stopped
    loses what it is sent for a moment, before it is known to be away. */
 #define RESEND_PAUSE	1.0
+
+/* Where a message is on its way; one timer serves all that take time. */
+enum scan_state {
+	SCAN_ASKS,		/* a backend has it */
+	SCAN_QUEUES,		/* for one that is up and has room */
+	SCAN_PAUSES,		/* before all are asked once more */
+	SCAN_FAILS,		/* there is none, as is told in a moment */
+	SCAN_OVER
+};
 
 struct scan {
 	struct event_base *base;
 	struct scan_job	 job;
 	scan_cb		*cb;
 	void		*arg;
-	struct exchange	*exchange;	/* NULL unless one is under way */
+	enum scan_state	 state;
+	struct exchange	*exchange;	/* NULL unless it asks */
 	struct exchange_times times;
 	int		 member;	/* of the pool, asked now; or -1 */
 	struct backend	*backend;	/* asked now or last; or NULL */
-	bool		*tried;		/* of each of the pool: failed */
-	unsigned int	 resends;
-	bool		 pauses;	/* before all are asked once more */
+	struct attempts	 attempts;
 	struct pool_waiter waiter;
-	struct event	*patience;	/* the deadline of waiting */
-	bool		 waits;
-	double		 queued;	/* seconds, before */
+	struct event	*patience;	/* the end of a state that waits */
+	double		 queued;	/* seconds it has waited, before */
 	double		 since;		/* and from then on, if it waits */
 	char		 waited[80];	/* why it does not wait, for people */
 	enum failure	 last_failure;	/* of the rspamd asked last */
+	enum exchange_end last_end;
 	char		 last_reason[200];
 	struct rspamd_request_left left;
 	struct verdict	*verdict;
@@ -74,37 +75,75 @@ give_back(struct scan *s, enum pool_result result, enum failure f,
 static void
 fail(struct scan *s, enum failure f, const char *why)
 {
+	s->state = SCAN_OVER;
 	outcome_failed(&s->outcome, f, why);
 	s->cb(s, s->arg);
 }
 
-/* What a failed exchange says of the rspamd it was with. */
-static enum pool_result
-blame(enum failure f, bool connected)
+/* Notes what became of the message at the backend that was asked, which ended
+   so; returns whether it may be sent again. */
+static bool
+note_attempt(struct scan *s, enum exchange_end end)
 {
-	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL)
-		return POOL_UNKNOWN;
-	return connected ? POOL_ILL : POOL_ABSENT;
+	struct exchange_sends n = exchange_sends(s->exchange);
+	struct attempts_signs signs;
+	size_t i = (size_t)s->member;
+	bool more = true;
+
+	if (end == EXCHANGE_ANSWERED)
+		n.lost++;	/* it is no verdict */
+	if (end == EXCHANGE_OURS)
+		return false;
+	if (end == EXCHANGE_REFUSED || n.refused > 0) {
+		signs = pool_signs(s->job.pool, i);
+		more = attempts_refused(&s->attempts, i, n.refused, &signs);
+	}
+	if (end == EXCHANGE_LOST || n.lost > 0)
+		more &= attempts_lost(&s->attempts, i, n.lost);
+	if (end == EXCHANGE_ABSENT)
+		attempts_absent(&s->attempts, i);
+	return more;
+}
+
+/* What an exchange that ended so says of the rspamd it was with. */
+static enum pool_result
+blame(enum exchange_end end)
+{
+	static const enum pool_result results[] = {
+		[EXCHANGE_ANSWERED] = POOL_ILL,
+		[EXCHANGE_ABSENT] = POOL_ABSENT,
+		[EXCHANGE_REFUSED] = POOL_REFUSED,
+		[EXCHANGE_LOST] = POOL_ILL,
+		[EXCHANGE_OURS] = POOL_UNKNOWN
+	};
+
+	return results[end];
 }
 
 /*
  * The rspamd that was asked has not scanned the message, which is still here:
- * another may.  Those that were never connected to do no harm.
+ * another may.
  */
 static void
 ask_another(struct scan *s, enum failure f, const char *why)
 {
-	bool connected = exchange_connected(s->exchange);
+	enum exchange_end end = exchange_end(s->exchange);
+	bool more = note_attempt(s, end);
+	const char *hint = "";
 
-	s->tried[s->member] = true;
+	if (f == FAILURE_UNREACHABLE && end != EXCHANGE_ABSENT) {
+		if (s->attempts.large)
+			hint = " (as rspamd does above its max_message)";
+		else if (!more && end == EXCHANGE_REFUSED)
+			hint = " (again: it is this message that is refused)";
+	}
 	s->last_failure = f;
+	s->last_end = end;
 	(void)snprintf(s->last_reason, sizeof(s->last_reason), "%s%s", why,
-	    f == FAILURE_UNREACHABLE && connected &&
-	    evbuffer_get_length(s->job.body) >= HINT_LEAST ?
-	    " (as rspamd does above its max_message)" : "");
-	give_back(s, blame(f, connected), f, why);
-	if (f == FAILURE_OVERLOAD || f == FAILURE_INTERNAL ||
-	    (connected && s->resends++ == RESENDS_MAX))
+	    hint);
+	give_back(s, blame(end), end == EXCHANGE_REFUSED && more ?
+	    FAILURE_OVERLOAD : f, why);
+	if (!more)
 		fail(s, f, s->last_reason);
 	else if (ask(s) == -1)
 		fail(s, FAILURE_INTERNAL, "out of memory");
@@ -137,6 +176,7 @@ judge(struct scan *s)
 		outcome_verdict(&s->outcome, s->verdict,
 		    &s->job.listen->policy);
 		give_back(s, POOL_WELL, FAILURE_NONE, "");
+		s->state = SCAN_OVER;
 		s->cb(s, s->arg);
 		return;
 	}
@@ -198,10 +238,14 @@ send_to(struct scan *s, int i)
 	    .length = evbuffer_get_length(job->body) };
 	struct text head;
 
-	if (s->last_failure != FAILURE_NONE)
+	/* of one that was full and has room again nothing needs to be said */
+	if (s->last_failure != FAILURE_NONE && (s->backend !=
+	    pool_backend(job->pool, (size_t)i) ||
+	    s->last_end != EXCHANGE_REFUSED))
 		log_msg(LOG_WARNING, "client=%s %s; trying %s", job->peer,
 		    s->last_reason, backend_name(pool_backend(job->pool,
 		    (size_t)i)));
+	s->state = SCAN_ASKS;
 	s->member = i;
 	s->backend = pool_backend(job->pool, (size_t)i);
 	rq.host = backend_host(s->backend);
@@ -212,27 +256,44 @@ send_to(struct scan *s, int i)
 		s->exchange = exchange_new(s->base, s->backend,
 		    &job->conf->timeout, &head, job->body, on_exchange, s);
 	text_free(&head);
-	if (s->exchange != NULL)
+	if (s->exchange != NULL) {
+		if (attempts_are_careful(&s->attempts))
+			exchange_be_careful(s->exchange);
+		exchange_limit(s->exchange, attempts_left(&s->attempts));
 		return 0;
+	}
 	give_back(s, POOL_UNKNOWN, FAILURE_NONE, "");
 	return -1;
+}
+
+static bool
+waits(const struct scan *s)
+{
+	return s->state == SCAN_QUEUES || s->state == SCAN_PAUSES;
 }
 
 double
 scan_queued(const struct scan *s)
 {
-	return s->queued + (s->waits ? timer_now() - s->since : 0.0);
+	return s->queued + (waits(s) ? timer_now() - s->since : 0.0);
 }
 
 /* There is none for this message, and it does not wait (any longer). */
 static void
 refuse(struct scan *s, enum pool_lack lack)
 {
-	char why[200];
+	char why[sizeof(s->outcome.reason)];
+	bool was_asked = s->last_failure != FAILURE_NONE;
 
 	if (lack == POOL_BUSY) {
 		(void)snprintf(why, sizeof(why), "every rspamd that is up has "
 		    "as many messages as max_requests allows; %s", s->waited);
+		fail(s, FAILURE_OVERLOAD, why);
+	} else if (lack == POOL_FULL && (!was_asked ||
+	    s->last_end == EXCHANGE_REFUSED)) {
+		(void)snprintf(why, sizeof(why), "every rspamd that is up is "
+		    "full (max_tasks); %s%s%.60s", s->waited,
+		    was_asked ? "; " : "", s->last_reason);
 		fail(s, FAILURE_OVERLOAD, why);
 	} else if (s->last_failure != FAILURE_NONE)
 		fail(s, s->last_failure, s->last_reason);
@@ -243,47 +304,50 @@ refuse(struct scan *s, enum pool_lack lack)
 	}
 }
 
-/* Waits so many seconds, which count as those in the queue. */
+/* Waits in STATE for so many seconds at most, which count as in the queue. */
 static void
-begin_waiting(struct scan *s, double t)
+begin_waiting(struct scan *s, enum scan_state state, double t)
 {
-	s->waits = true;
+	s->state = state;
 	s->since = timer_now();
 	timer_arm(s->patience, t);
 }
 
-/* Waits no longer. */
+/* Waits no longer; what follows sets the state. */
 static void
 stop_waiting(struct scan *s)
 {
 	s->queued = scan_queued(s);
-	s->waits = false;
+	s->since = timer_now();
 	pool_unwait(s->job.pool, &s->waiter);
+}
+
+/* The time of the queue is over.  Once more, should we have been slow to
+   look; then that is all. */
+static void
+end_queue(struct scan *s)
+{
+	enum pool_lack lack;
+	int i;
+
+	if ((i = pool_take(s->job.pool, s->attempts.of, &lack)) == -1)
+		refuse(s, lack);
+	else if (send_to(s, i) == -1)
+		fail(s, FAILURE_INTERNAL, "out of memory");
 }
 
 static void
 on_patience(evutil_socket_t fd, short what, void *arg)
 {
 	struct scan *s = arg;
-	enum pool_lack lack;
-	int i;
 
 	(void)fd;
 	(void)what;
 	stop_waiting(s);
-	if (s->pauses) {
-		s->pauses = false;
-		if (ask(s) == -1)
-			fail(s, FAILURE_INTERNAL, "out of memory");
-		return;
-	}
-	/* once more, should we have been slow to look */
-	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1) {
-		if (send_to(s, i) == -1)
-			fail(s, FAILURE_INTERNAL, "out of memory");
-		return;
-	}
-	refuse(s, lack);
+	if (s->state != SCAN_PAUSES)
+		end_queue(s);
+	else if (ask(s) == -1)
+		fail(s, FAILURE_INTERNAL, "out of memory");
 }
 
 static void
@@ -315,8 +379,16 @@ wait_for_one(struct scan *s)
 		    "messages wait already", conf->max_queue);
 		return false;
 	}
-	begin_waiting(s, left);
+	begin_waiting(s, SCAN_QUEUES, left);
 	return true;
+}
+
+/* There is none: tells so from the event loop. */
+static void
+fail_soon(struct scan *s)
+{
+	s->state = SCAN_FAILS;
+	timer_arm(s->patience, 0.0);
 }
 
 /*
@@ -326,7 +398,7 @@ wait_for_one(struct scan *s)
 static bool
 may_begin_again(const struct scan *s)
 {
-	return s->resends == 0 || s->last_failure == FAILURE_UNREACHABLE;
+	return s->attempts.lost == 0 || s->last_failure == FAILURE_UNREACHABLE;
 }
 
 /*
@@ -345,26 +417,24 @@ ask(struct scan *s)
 	if (s->last_failure == FAILURE_NONE && s->queued == 0.0 &&
 	    pool_calls(s->job.pool) && wait_for_one(s))
 		return 0;
-	if ((i = pool_take(s->job.pool, s->tried, &lack)) != -1)
+	if ((i = pool_take(s->job.pool, s->attempts.of, &lack)) != -1)
 		return send_to(s, i);
 	again = lack == POOL_TRIED || lack == POOL_DOWN;
 	if (again && !may_begin_again(s)) {
-		timer_arm(s->patience, 0.0);
+		fail_soon(s);
 		return 0;
 	}
 	if (again)
-		memset(s->tried, 0, pool_count(s->job.pool) *
-		    sizeof(*s->tried));
-	if (lack == POOL_TRIED && s->resends > 0) {
-		s->pauses = true;
-		begin_waiting(s, RESEND_PAUSE);
+		attempts_begin_again(&s->attempts);
+	if (lack == POOL_TRIED && s->attempts.lost > 0) {
+		begin_waiting(s, SCAN_PAUSES, RESEND_PAUSE);
 		return 0;
 	}
-	if (lack == POOL_TRIED && (i = pool_take(s->job.pool, s->tried,
+	if (lack == POOL_TRIED && (i = pool_take(s->job.pool, s->attempts.of,
 	    &lack)) != -1)
 		return send_to(s, i);
 	if (!wait_for_one(s))
-		timer_arm(s->patience, 0.0);
+		fail_soon(s);
 	return 0;
 }
 
@@ -372,6 +442,7 @@ struct scan *
 scan_new(struct event_base *base, const struct scan_job *job, scan_cb *cb,
     void *arg)
 {
+	size_t n = pool_count(job->pool);
 	struct scan *s;
 
 	if ((s = calloc(1, sizeof(*s))) == NULL)
@@ -381,12 +452,13 @@ scan_new(struct event_base *base, const struct scan_job *job, scan_cb *cb,
 	s->cb = cb;
 	s->arg = arg;
 	s->member = -1;
-	s->tried = calloc(pool_count(job->pool), sizeof(*s->tried));
+	attempts_init(&s->attempts, calloc(n, sizeof(*s->attempts.of)), n,
+	    evbuffer_get_length(job->body));
 	s->patience = event_new(base, -1, EV_TIMEOUT, on_patience, s);
 	s->waiter.cb = on_wake;
 	s->waiter.arg = s;
-	s->waiter.tried = s->tried;
-	if (s->tried != NULL && s->patience != NULL && ask(s) == 0)
+	s->waiter.attempts = s->attempts.of;
+	if (s->attempts.of != NULL && s->patience != NULL && ask(s) == 0)
 		return s;
 	scan_free(s);
 	return NULL;
@@ -402,7 +474,7 @@ scan_free(struct scan *s)
 	verdict_free(s->verdict);
 	if (s->patience != NULL)
 		event_free(s->patience);
-	free(s->tried);
+	free(s->attempts.of);
 	free(s);
 }
 

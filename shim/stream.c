@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -42,11 +44,14 @@ struct stream {
 	size_t		 allowed;	/* so much more may be read */
 	unsigned int	 busy;		/* callbacks on the stack */
 	bool		 connecting, handshaking;
+	bool		 joined;	/* the peer's kernel has accepted */
 	bool		 readable;	/* the kernel may have more for us */
 	bool		 probing;	/* the last read took all there was */
 	bool		 local;		/* a unix socket */
 	bool		 ending;	/* the end is behind what can be read */
 	bool		 enough;	/* nothing but the end is waited for */
+	bool		 cut;		/* see stream_was_cut() */
+	bool		 tls_failed;	/* by what the peer said, not its end */
 	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
@@ -165,6 +170,7 @@ stream_tls(struct stream *s, struct ssl_st *ssl)
 int
 stream_start(struct stream *s, bool connecting)
 {
+	s->joined = !connecting;
 	s->connecting = connecting || s->ssl != NULL;
 	if (event_add(s->ev_read, NULL) == -1)
 		return -1;
@@ -229,6 +235,32 @@ fail(struct stream *s, const char *why)
 		s->error = why;
 }
 
+/* The system says that E is the end of the connection. */
+static void
+fail_system(struct stream *s, int e)
+{
+	s->cut |= e == ECONNRESET || e == EPIPE;
+	fail(s, strerror(e));
+}
+
+bool
+stream_was_cut(struct stream *s)
+{
+	socklen_t len = sizeof(int);
+	int e = 0, left = 0;
+
+	if (s->cut || s->tls_failed || s->fd == -1)
+		return s->cut;
+	/* a reset behind the end is no event of its own */
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &e, &len) == 0)
+		s->cut |= e == ECONNRESET || e == EPIPE;
+	/* the peer's end acknowledges all that its kernel had then */
+	if (s->joined && !s->local &&
+	    ioctl(s->fd, SIOCOUTQ, &left) == 0)
+		s->cut |= left > 0;
+	return s->cut;
+}
+
 /* What went wrong with TLS, in OpenSSL's words. */
 static const char *
 tls_error(const struct stream *s)
@@ -244,6 +276,18 @@ tls_error(const struct stream *s)
 	return why != NULL ? why : "the TLS connection was cut off";
 }
 
+/* Does OpenSSL complain of an end only? */
+static bool
+is_unexpected_end(void)
+{
+#ifdef SSL_R_UNEXPECTED_EOF_WHILE_READING
+	return ERR_GET_REASON(ERR_peek_last_error()) ==
+	    SSL_R_UNEXPECTED_EOF_WHILE_READING;
+#else
+	return false;	/* OpenSSL 1.1: SSL_ERROR_SYSCALL */
+#endif
+}
+
 /*
  * The outcome RC <= 0 of a TLS call: 0 to try again later, -1 for the end.
  * WRITING says which event a retry waits for where TLS wants the other.
@@ -251,6 +295,8 @@ tls_error(const struct stream *s)
 static int
 tls_wait(struct stream *s, int rc, bool writing)
 {
+	int e = errno;
+
 	switch (SSL_get_error(s->ssl, rc)) {
 	case SSL_ERROR_WANT_READ:
 		s->readable = false;
@@ -262,7 +308,13 @@ tls_wait(struct stream *s, int rc, bool writing)
 	case SSL_ERROR_ZERO_RETURN:
 		s->eof = true;
 		return 0;
+	case SSL_ERROR_SYSCALL:
+		s->cut |= e == ECONNRESET || e == EPIPE;
+		fail(s, tls_error(s));
+		ERR_clear_error();
+		return -1;
 	default:
+		s->tls_failed |= !is_unexpected_end();
 		fail(s, tls_error(s));
 		ERR_clear_error();
 		return -1;
@@ -303,7 +355,7 @@ read_plain(struct stream *s, struct evbuffer_iovec *v, int nv)
 	if (n == 0)
 		s->eof = true;
 	else if (errno != EAGAIN && errno != EWOULDBLOCK) {
-		fail(s, strerror(errno));
+		fail_system(s, errno);
 		return -1;
 	}
 	s->readable = false;
@@ -447,13 +499,17 @@ establish(struct stream *s)
 	socklen_t len = sizeof(int);
 	int error = 0, rc;
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+	/* later the handshake tells: what the peer said before is still to
+	   be read */
+	if (!s->joined && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error,
+	    &len) == -1)
 		error = errno;
 	if (error != 0) {
-		fail(s, strerror(error));
+		fail_system(s, error);
 		(void)tell(s, STREAM_GONE);
 		return;
 	}
+	s->joined = true;
 	if (s->handshaking) {
 		ERR_clear_error();
 		if ((rc = SSL_do_handshake(s->ssl)) <= 0) {
@@ -558,7 +614,10 @@ write_plain(struct stream *s)
 			(void)event_add(s->ev_write, NULL);
 			return 0;
 		}
-		fail(s, n == -1 ? strerror(errno) : "write failed");
+		if (n == -1)
+			fail_system(s, errno);
+		else
+			fail(s, "write failed");
 		return -1;
 	}
 	return 1;

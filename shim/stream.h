@@ -94,6 +94,13 @@ bool	stream_eof(const struct stream *s);
 uint64_t stream_received(const struct stream *s);
 uint64_t stream_sent(const struct stream *s);
 
+/*
+ * At STREAM_EOF or STREAM_GONE: has the peer gone without having read all that
+ * was written?  It has reset the connection, or closed it before its kernel
+ * had all of it.
+ */
+bool	stream_was_cut(struct stream *s);
+
 /* The reason of STREAM_GONE or a failed flush: a static or owned text. */
 const char *stream_error(const struct stream *s);
 

@@ -11,7 +11,7 @@ import threading
 import time
 
 from harness import (Case, FakeRspamd, RspamcReply, Rspamd, Shim, connect, free_port, message, packages, process, receive,
-                     rspamc_request, spamc_request, talk, verdict, wait_until)
+                     releases, rspamc_request, spamc_request, talk, verdict, wait_until)
 
 MAIL = message()
 GOOD = verdict("add header", 7.0)
@@ -21,6 +21,21 @@ REFUSED = "http://127.0.0.1:9"
 def http(body, status="200 OK", headers=""):
 	data = body if isinstance(body, bytes) else json.dumps(body).encode()
 	return f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n{headers}\r\n".encode() + data
+
+
+def tls_context(case):
+	"""A server's TLS context for 127.0.0.1, and the path of its certificate."""
+	if not shutil.which("openssl"):
+		case.skipTest("the command openssl is not installed: no certificates")
+	folder = case.folder("certificate")
+	path = str(folder / "key")
+	subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+	                "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out",
+	                path + ".crt"], check=True, capture_output=True)
+	subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+	context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+	context.load_cert_chain(path + ".crt", path)
+	return context, path + ".crt"
 
 
 class Held:
@@ -95,22 +110,27 @@ class Failover(Pool):
 		cls.bad, cls.well = cls.shared(FakeRspamd), cls.shared(FakeRspamd)
 		cls.well.answer(GOOD)
 		cls.shim = cls.shared(Shim, config=f'backend "{cls.bad.url}" {{}}\nbackend "{cls.well.url}" {{ priority = 1 }}\n'
-		                      "timeout_wait = 2\ntimeout_receive = 2\ntimeout_send = 2\n")
+		                      "timeout_wait = 0.3\ntimeout_receive = 0.3\ntimeout_send = 0.3\n")
 
-	def check(self, seen, mail=MAIL):
+	def patient(self):
+		"""A shim whose time is enough for a large message on a busy machine."""
+		return self.pool(self.bad, (self.well, "priority = 1"), config="timeout_send = 3\n")
+
+	def check(self, seen, mail=MAIL, shim=None):
 		"""One verdict for each request, and the bad rspamd had it once."""
+		shim = shim or self.shim
 		for fake in (self.bad, self.well):
 			fake.forget()
-		self.shim.settle()
+		shim.settle()
 		for request in (rspamc_request(mail), spamc_request("CHECK", mail)):
-			reply = talk(self.shim.port, request)
+			reply = talk(shim.port, request)
 			if request.startswith(b"CHECK RSPAMC"):
 				self.good(RspamcReply(reply))
 			else:
 				self.assertEqual(reply, b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; 7.0 / 7.0\r\n\r\n")
 		self.assertEqual([r.body for r in self.well.requests], [mail] * 2)
 		self.assertEqual([r.body for r in self.bad.requests], [mail] * 2 * seen)
-		lines = self.shim.await_requests(2)
+		lines = shim.await_requests(2)
 		self.assertEqual([line["outcome"] for line in lines], ["verdict"] * 2)
 		self.assertEqual([line["backend"] for line in lines], [f"127.0.0.1:{self.well.port}"] * 2)
 
@@ -128,7 +148,7 @@ class Failover(Pool):
 			sock.recv(100000)
 			self.bad.reset(sock)
 		self.bad.behave(cut, before_request=True)
-		self.check(0, mail)
+		self.check(0, mail, self.patient())
 
 	def test_deaf(self):
 		"""It takes the connection and reads nothing of a large message."""
@@ -136,12 +156,12 @@ class Failover(Pool):
 		gone = threading.Event()
 		self.addCleanup(gone.set)
 		self.bad.behave(lambda _sock, _request: gone.wait(process.PATIENCE), before_request=True)
-		self.check(0, mail)
+		self.check(0, mail, self.patient())
 
 	def test_after_the_request(self):
 		cut = http(GOOD)[:-1]
 		for what, data, abort in (
-			("closed without a byte", b"", False), ("reset without a byte", b"", True),
+			("closed without a byte", b"", False),
 			("500", http({"error": "no"}, "500 Internal Server Error"), False), ("503", http("", "503 Busy"), False),
 			("502 of a balancer", http(b"<html>", "502 Bad Gateway"), False),
 			("404 of a stranger", http(b"<html>", "404 Not Found"), False), ("garbage", b"\0\1\2" * 100, False),
@@ -666,14 +686,14 @@ class KeepAlive(Pool):
 				self.assertNotIn("trying", shim.log())
 				self.assertGreater(len(self.fake.requests), 4, "none was stale")
 
-	def test_stale_and_then_away(self):
-		"""The new connection has the fault, too: that one counts."""
+	def test_lost_on_a_kept_connection(self):
+		"""It was read whole, so it may have killed whoever had it: that is one of the two times."""
 		other, = self.fakes(1)
 		shim = self.pool(self.fake, (other, "priority = 1"))
 		self.good(self.ask(shim))
 		self.fake.step = lambda *_: False
-		self.good(self.ask(shim))
-		self.assertEqual((len(self.fake.requests), len(other.requests)), (3, 1))
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)), rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: ")
+		self.assertEqual((len(self.fake.requests), len(other.requests)), (3, 0))
 
 	def test_closed_by_the_peer(self):
 		"""Noticed while it is idle: no request is sent there."""
@@ -700,18 +720,9 @@ class KeepAlive(Pool):
 		self.assertEqual((len(self.fake.requests), len(other.requests)), (2, 1))
 
 	def test_tls(self):
-		if not shutil.which("openssl"):
-			self.skipTest("the command openssl is not installed: no certificates")
-		folder = self.folder("certificate")
-		path = str(folder / "key")
-		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-		                "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out",
-		                path + ".crt"], check=True, capture_output=True)
-		subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-		context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-		context.load_cert_chain(path + ".crt", path)
+		context, certificate = tls_context(self)
 		fake = self.fake = self.own(Keeper, context=context)
-		shim = self.pool((f"https://127.0.0.1:{fake.port}", f'ca_file = "{path}.crt"'), config="health_interval = 3600\n")
+		shim = self.pool((f"https://127.0.0.1:{fake.port}", f'ca_file = "{certificate}"'), config="health_interval = 3600\n")
 		self.assertEqual(self.one_by_one(shim, 10), 1)
 
 		def step(sock, request, n):
@@ -720,6 +731,203 @@ class KeepAlive(Pool):
 		self.good(self.ask(shim))
 		self.good(self.ask(shim))
 		self.assertNotIn("trying", shim.log())
+
+
+class Limited(FakeRspamd):
+	"""As rspamd 4.1.5 it closes at once what comes above max_tasks connections, /ping's too.
+
+	A message is answered when release() lets it.
+	"""
+
+	def __init__(self, folder=None, max_tasks=2, context=None):
+		self.max_tasks, self.context = max_tasks, context
+		self.active = self.most = self.refused = 0
+		self.go = threading.Semaphore(0)
+		super().__init__(folder)
+		self.behave(self.well)
+
+	def well(self, sock, _request):
+		self.go.acquire(timeout=process.PATIENCE)
+		sock.sendall(http(GOOD))
+
+	def release(self, count=1):
+		self.go.release(count)
+
+	def _serve(self, sock):
+		with self._lock:
+			refuses = self.active >= self.max_tasks
+			self.refused += refuses
+			self.active += not refuses
+			self.most = max(self.most, self.active)
+		if refuses:
+			sock.close()
+			return
+		try:
+			with contextlib.suppress(OSError):
+				super()._serve(self.context.wrap_socket(sock, server_side=True) if self.context else sock)
+		finally:
+			with self._lock:
+				self.active -= 1
+
+
+class Full(Pool):
+	"""A rspamd resets connections above its max_tasks: it could not have read the message."""
+
+	LONG = "timeout_queue = 60\nhealth_interval = 3600\n"
+
+	def eight(self, url, keys="", config="", fake=None):
+		"""Eight messages, of which two have room at a time: all have their verdict."""
+		shim = self.pool((url, keys), config=self.LONG + config)
+		clients = [self.asks(shim, f"mail{i}") for i in range(8)]
+		wait_until(lambda: fake.refused >= 6, "six were refused")
+		for i in range(8):
+			fake.release()
+			fake.await_requests(min(8, i + 3))
+		self.take(clients)
+		self.assertEqual(sorted(self.names(fake)), sorted(f"mail{i}" for i in range(8)))
+		self.assertEqual({line["outcome"] for line in shim.await_requests(8)}, {"verdict"})
+		self.assertNotIn("is down", shim.log())
+		self.assertEqual(shim.log().count("takes no more: "), 1)
+		self.assertNotIn("; trying ", shim.log())
+
+	def test_tcp(self):
+		for keep in ("true", "false"):
+			with self.subTest(keep_alive=keep):
+				fake = self.own(Limited)
+				self.eight(fake, f"keep_alive = {keep}", fake=fake)
+
+	def test_unix(self):
+		folder = self.folder("socket")
+		fake = Limited(folder)
+		self.addCleanup(fake.stop)
+		self.eight(f"unix:{fake.unix}", fake=fake)
+
+	def test_tls(self):
+		context, certificate = tls_context(self)
+		fake = self.own(Limited, context=context)
+		self.eight(f"https://127.0.0.1:{fake.port}", f'ca_file = "{certificate}"', fake=fake)
+
+	def test_several_workers(self):
+		"""They know nothing of each other's messages."""
+		fake = self.own(Limited)
+		fake.release(1000)
+		shim = self.pool(fake, config=self.LONG + "workers = 4\n")
+		self.take([self.asks(shim, f"mail{i}") for i in range(40)])
+		self.assertEqual({line["outcome"] for line in shim.await_requests(40)}, {"verdict"})
+		self.assertNotIn("is down", shim.log())
+
+	def test_another_first(self):
+		fake = self.own(Limited, max_tasks=0)
+		well, = self.fakes(1)
+		shim = self.pool(fake, (well, "priority = 1"), config=self.LONG)
+		for _ in range(5):
+			self.good(self.ask(shim))
+		self.assertEqual((len(fake.requests), len(well.requests)), (0, 5))
+		self.assertNotIn("is down", shim.log())
+
+	def test_refusals_do_not_count(self):
+		"""Two refuse it, one loses it: the fourth has the verdict."""
+		*full, lost, well = self.fakes(4)
+		for fake in full:
+			fake.raw(b"", abort=True)
+		lost.raw(b"")
+		shim = self.pool(*full, (lost, "priority = 1"), (well, "priority = 2"), config=self.LONG)
+		self.good(self.ask(shim))
+		self.assertEqual([len(fake.requests) for fake in (*full, lost, well)], [1, 1, 1, 1])
+
+	def test_in_the_midst(self):
+		"""Reset while it is being sent: another, and then the same once it has answered a /ping."""
+		mail = MAIL + b"0123456789abcdef\n" * 3000
+		fake, = self.fakes(1)
+		cuts = iter((True, False))
+		read = fake._read
+
+		def cut(sock):
+			head = sock.recv(4, socket.MSG_PEEK)
+			if head == b"POST" and next(cuts):
+				sock.recv(1000)
+				fake.reset(sock)
+				raise OSError
+			return read(sock)
+		fake._read = cut
+		shim = self.pool(fake, config=self.LONG)
+		self.good(self.ask(shim, mail=mail))
+		self.assertEqual([request.body for request in fake.requests], [mail])
+
+	def test_it_is_this_message(self):
+		"""It refuses one message each time, and answers /ping: that one does not wait for the end of timeout_queue."""
+		fake, = self.fakes(1)
+		fake.raw(b"", abort=True)
+		shim = self.pool(fake, config=self.LONG)
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)),
+		                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: .*this message that is refused")
+		self.assertEqual(len(fake.requests), 2)
+		self.assertNotIn("is down", shim.log())
+
+	def test_above_max_message(self):
+		"""From 64 KiB on that is what a refusal means: once more, wherever that is."""
+		mail = MAIL + b"x" * (65536 - len(MAIL))
+		for abort in (True, False):
+			for count in (1, 3):
+				with self.subTest(abort=abort, backends=count):
+					fakes = self.fakes(count)
+					for fake in fakes:
+						fake.raw(b"", abort)
+					shim = self.pool(*fakes, config=self.LONG)
+					self.assertRegex(talk(shim.port, rspamc_request(mail)),
+					                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: .*as rspamd does above its max_message")
+					self.assertEqual(sum(len(fake.requests) for fake in fakes), 2)
+		fakes = self.fakes(3)
+		for fake in fakes[:2]:
+			fake.raw(b"", abort=True)
+		shim = self.pool(*fakes, config=self.LONG)
+		self.good(self.ask(shim, mail=mail[:-1]))
+
+	def test_after_some_bytes(self):
+		"""It has begun to answer: it has judged the message, and that counts."""
+		fakes = self.fakes(3)
+		for fake in fakes[:2]:
+			fake.raw(http(GOOD)[:30], abort=True)
+		shim = self.pool(*fakes[:2], (fakes[2], "priority = 1"), config=self.LONG)
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)), rb"\ARSPAMD/1\.3 75 ")
+		self.assertEqual([len(fake.requests) for fake in fakes], [1, 1, 0])
+
+	def test_for_ever(self):
+		"""Longer than mail waits: an overload, and then it counts as down."""
+		fake = self.own(Limited, max_tasks=0)
+		shim = self.pool(fake, config="timeout_queue = 0.5\nhealth_interval = 3600\nbreaker_failures = 1\n")
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)),
+		                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL overload: .*max_tasks.*timeout_queue = 0\.5 s is over")
+		wait_until(lambda: talk(shim.port, rspamc_request(MAIL)) and "is down: " in shim.log(), "it counts as down")
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)), rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: no rspamd is up")
+		fake.max_tasks = 100
+		fake.release(100)
+		wait_until(lambda: talk(shim.port, rspamc_request(MAIL)).startswith(b"RSPAMD/1.3 0 "), "it is up again")
+
+	def real(self, **options):
+		"""The newest rspamd: it resets what it does not take, older ones let it wait."""
+		return self.own(Rspamd, release=list(releases.table())[-1], **options)
+
+	def test_real(self):
+		"""Eight mails of a second each, of which rspamd takes two at a time."""
+		rspamd = self.real(worker="max_tasks = 2;")
+		shim = self.pool(rspamd, config=self.LONG)
+		mail = message(X_Test_Score=7, X_Test_Sleep=1)
+		clients = [self.asks(shim, f"mail{i}", mail) for i in range(8)]
+		self.take(clients)
+		self.assertEqual({line["outcome"] for line in shim.await_requests(8)}, {"verdict"})
+		self.assertNotIn("is down", shim.log())
+		self.assertEqual(shim.log().count("takes no more: "), 1)
+
+	def test_real_max_message(self):
+		rspamd = self.real(max_message="100kb")
+		shim = self.pool(rspamd, config=self.LONG)
+		for size in (110000, 300000, 3000000):
+			with self.subTest(size=size):
+				self.assertRegex(talk(shim.port, rspamc_request(MAIL + b"x" * size)),
+				                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: .*as rspamd does above its max_message")
+		self.good(self.ask(shim, mail=message(X_Test_Score=7)))
+		self.assertNotIn("is down", shim.log())
 
 
 class Descriptors(Pool):
@@ -875,7 +1083,6 @@ defaults
 	timeout connect 2s
 	timeout client 60s
 	timeout server 60s
-	timeout check 60s
 	retries 3
 	option redispatch
 	retry-on conn-failure empty-response

@@ -39,7 +39,7 @@ class Backend:
 		self.form = "length"
 		self.scanned = collections.Counter()
 		self.damaged = []
-		self.connections = self.pings = 0
+		self.connections = self.pings = self.refused = 0
 		self.held = asyncio.Event()		# for hold()
 		self.tasks = set()
 		sock = socket.socket()
@@ -136,6 +136,23 @@ async def hold(backend, reader, writer):
 
 async def full(_backend, _reader, _writer):
 	"""Each connection is accepted and closed, /ping's too."""
+
+
+def limited(most, seconds):
+	"""As rspamd 4.1.5 it closes at once what comes above so many connections, /ping's too; a mail takes so long."""
+	active = 0
+
+	async def fault(backend, reader, writer):
+		nonlocal active
+		if active >= most:
+			backend.refused += 1
+			return _close(writer, reset=True)
+		active += 1
+		try:
+			await slow(seconds)(backend, reader, writer)
+		finally:
+			active -= 1
+	return fault
 
 
 async def resets(_backend, reader, writer):

@@ -7,7 +7,7 @@ it, by which every mail gets its verdict; for the other there is policy.
 
 import asyncio
 
-from backend import CutReply, CutRequest, deaf, full, hold, resets, response, says, slow
+from backend import CutReply, CutRequest, deaf, full, hold, limited, resets, response, says, slow
 from daemon import total
 from mail import ERROR, UNSCANNED, VERDICT
 from trial import check, scenario, until
@@ -53,11 +53,11 @@ async def both(t, fault, failures, rounds=None, config="", form="length", sizes=
 	return loads
 
 
-async def cut(t, kind, most, **more):
+async def cut(t, kind, most, *failures, **more):
 	"""Every position of the exchange, with a FIN and with a RST."""
 	for reset in (False, True):
 		step = t.size(1, 29)
-		await both(t, lambda r=reset: kind(r, step, most), {"unreachable", "unreadable-reply"},
+		await both(t, lambda r=reset: kind(r, step, most), {"unreachable", "unreadable-reply", *failures},
 		           lambda broken: broken.fault.done * broken.fault.step > most, **more)
 	t.note(f"cut at {2 * (most // step)} positions, twice")
 
@@ -65,7 +65,7 @@ async def cut(t, kind, most, **more):
 @scenario
 async def cut_requests(t):
 	"""rspamd closes after each number of bytes of the request."""
-	await cut(t, CutRequest, REQUEST_MOST)
+	await cut(t, CutRequest, REQUEST_MOST, "overload")
 
 
 @scenario
@@ -105,8 +105,26 @@ async def server_errors(t):
 
 @scenario
 async def accepts_and_closes(t):
-	"""As a rspamd that is full."""
-	await both(t, lambda: full, {"unreachable"})
+	"""As a rspamd that is full, and stays so."""
+	await both(t, lambda: full, {"unreachable", "overload"})
+
+
+@scenario
+async def takes_a_few(t):
+	"""As rspamd 4.1.5 with max_tasks = 3: what comes above that is reset; all is well for whoever waits."""
+	backend = await t.backend()
+	daemon = await t.daemon([backend], "timeout_queue = 60")
+	load = await t.steady(daemon, clients=t.size(40, 16))
+	backend.fault = limited(3, 0.02)
+	await until(lambda: backend.refused >= t.size(1000, 100), "so many connections were reset")
+	await t.more(load, t.size(1000, 100))
+	backend.fault = None
+	await t.more(load, 50)
+	await load.stop()
+	others = [f"{line.get('size')} bytes: {line.get('reason')}" for line in daemon.lines() if line["outcome"] not in ("verdict", "ok")]
+	check(not others, f"not all were verdicts: {others[:5]}")
+	check(not daemon.said(" is down: "), "it counts as down")
+	t.note(f"{backend.refused} connections reset")
 
 
 @scenario
@@ -159,7 +177,7 @@ async def dies_slowly(t):
 @scenario
 async def tries_again(t):
 	"""The only one is tried with one mail, and keeps it: for the others none is up, not none that has room."""
-	t.failures = {"unreachable"}
+	t.failures = {"unreachable", "overload"}
 	backend = await t.backend()
 	daemon = await t.daemon([backend], "timeout_queue = 0.2\nhealth_interval = 0.2")
 	load = await t.steady(daemon)

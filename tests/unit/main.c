@@ -163,12 +163,13 @@ main(void)
 	sr = srunner_create(text_suite());
 	srunner_add_suite(sr, slice_suite());
 	srunner_add_suite(sr, arena_suite());
+	srunner_add_suite(sr, attempts_suite());
 	srunner_add_suite(sr, decimal_suite());
 	srunner_add_suite(sr, spamd_request_suite());
-	srunner_add_suite(sr, encoded_word_suite());
 	srunner_add_suite(sr, envelope_suite());
 	srunner_add_suite(sr, inflate_suite());
 	srunner_add_suite(sr, access_suite());
+	srunner_add_suite(sr, attempts_suite());
 	srunner_add_suite(sr, rspamd_request_suite());
 	srunner_add_suite(sr, http_response_suite());
 	srunner_add_suite(sr, verdict_suite());
@@ -178,6 +179,7 @@ main(void)
 	srunner_add_suite(sr, spamd_reply_suite());
 	srunner_add_suite(sr, rspamc_reply_suite());
 	srunner_add_suite(sr, rewrite_suite());
+	srunner_add_suite(sr, room_suite());
 	srunner_add_suite(sr, account_suite());
 	srunner_add_suite(sr, breaker_suite());
 	srunner_add_suite(sr, budget_suite());

@@ -23,10 +23,6 @@ class RspamdFacts:
 		self.checks_shm_bounds = release >= (4, 1, 3)
 		# It copies what is in shared memory; before, it mapped it, and died when it shrank.
 		self.copies_shm = release >= (4, 1, 5)
-		# Encoded words of a rewritten subject begin within a word (caf=?UTF-8?…): no reader need decode them. RFC 2047.
-		self.encodes_within_words = release >= (3, 12)
-		# As a milter it answers "no action", without a look, for a message above max_message; before it scanned that.
-		self.milter_skips_large = release >= (4, 1, 3)
 
 	def threshold_beside(self, score, spam):
 		"""The threshold that an SPAMC client is shown: it moves where it and the action would disagree."""
@@ -46,10 +42,3 @@ class SpamcFacts:
 		self.release = release
 		# As a filter (no -c, -y, -R …) it writes the mail with -z, too; before, nothing.
 		self.filters_compressed = release > (4, 0, 1)
-
-
-class HaproxyFacts:
-	def __init__(self, release):
-		self.release = release
-		# A kept connection over which a request failed is closed without a word; a 502 from this release on.
-		self.reports_failure_on_kept = release >= (3, 0)

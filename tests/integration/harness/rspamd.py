@@ -48,12 +48,12 @@ class Rspamd(process.Party):
 	worker; url: of the normal worker.  redis: port of a redis-server, for
 	learning; per_user: each mailbox (Deliver-To) has a Bayes of its own.
 	fuzzy: with a fuzzy storage, whose flag 11 is FUZZY_DENIED.  extra: more
-	configuration, as text.  release: the rspamd of that suite (packages.need()).
+	configuration, as text; worker: more of the normal worker's.  release: the rspamd of that suite (packages.need()).
 	facts: what is particular to its version.
 	"""
 
 	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra="",
-	             per_user=False, fuzzy=False, release=None):
+	             per_user=False, fuzzy=False, release=None, worker=""):
 		super().__init__("rspamd", folder)
 		self.group = packages.need("rspamd", release)
 		self.facts = facts.RspamdFacts(version(self.group))
@@ -70,7 +70,7 @@ class Rspamd(process.Party):
 		         "NORMAL": self.normal, "CONTROLLER": self.controller, "PROXY": self.proxy,
 		         "TASK_TIMEOUT": task_timeout, "MAX_MESSAGE": max_message, "REDIS": redis,
 		         "PER_USER": str(per_user).lower(), "FILTERS": "regexp,fuzzy_check" if fuzzy else "regexp",
-		         "FUZZY": process.free_port() if fuzzy else None, "EXTRA": extra}
+		         "FUZZY": process.free_port() if fuzzy else None, "EXTRA": extra, "WORKER": worker}
 		for name, wanted in (("bayes.inc", redis), ("fuzzy.inc", fuzzy)):
 			if wanted:
 				words["EXTRA"] += f'\n.include "{self.dir}/{name}"\n'
