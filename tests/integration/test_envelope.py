@@ -187,6 +187,19 @@ class Envelope:
 				self.fake.forget()
 				self.forged(sender=address, recipients=["user@mx.example", address])
 
+	def test_local_parts_as_they_are(self):
+		# Exim 4.100 quotes them once more in Rcpt:, older ones do not.
+		for part in ('""', r'"\"ab\""', r'"\"\\\"\""', r'"b\\"', '"a@b"', '"<x>"', '"a\rb"', '"a\\\rb"', '"a\x01b"', '"plain"', '"a".b',
+		             "jörg", '"jörg"', "用户"):
+			with self.subTest(part):
+				address = f"{part}@x.example"
+				told = re.sub(r"[\x00-\x1f\x7f]", "?", address)
+				for sender, recipients in (("s@x.example", [address]), (address, ["u@x.example", address, address])):
+					self.fake.forget()
+					envelope, _, _ = self.deliver(sender=sender, recipients=recipients, options=" SMTPUTF8")
+					self.assertEqual(envelope["From"], [f"<{told if sender == address else sender}>"])
+					self.assertEqual(envelope["Rcpt"], [f"<{told if r == address else r}>" for r in recipients])
+
 	def takes(self, address):
 		"""Does this Exim take the address?  Old ones know no quoted spaces."""
 		with self.exim.connect() as smtp:

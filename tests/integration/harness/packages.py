@@ -54,6 +54,7 @@ GROUPS = {
 	"promtool": (["promtool|prometheus"], "usr/bin/promtool"),
 	"tmux": (["tmux"], "usr/bin/tmux"),
 	"haproxy": (["haproxy"], "usr/sbin/haproxy"),
+	"php": (["php-cli", "php-mbstring"], None),
 	"nginx": (["nginx"], "usr/sbin/nginx"),
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.14-testsuite|libpython3.13-testsuite|libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
