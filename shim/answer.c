@@ -19,24 +19,29 @@ answer_has_message(const struct spamd_request *r)
 	return r->command == SPAMD_PROCESS || r->command == SPAMD_HEADERS;
 }
 
-/* Makes the message's new head, of as much of the message as it takes. */
-static int
-rewrite_head(const struct answer *a, struct rewrite *rw)
+/* The bytes of the message's head, in one piece at the start of BODY; -1
+   without memory. */
+static ev_ssize_t
+gather_head(struct evbuffer *body)
 {
-	struct evbuffer *body = message_body(a->message);
-	size_t len, all = evbuffer_get_length(body), window;
+	size_t all = evbuffer_get_length(body), window, len, n;
 	const char *p;
 
-	for (window = HEAD_USUAL;; window = REWRITE_WINDOW) {
+	for (window = HEAD_USUAL;; window *= 4) {
 		len = all < window ? all : window;
 		p = (char *)evbuffer_pullup(body, (ev_ssize_t)len);
-		if (p == NULL || rewrite_message(rw, p, len, len == all,
-		    a->outcome, a->verdict, &a->rewrite) == -1)
+		if (p == NULL && len > 0)
 			return -1;
-		if (!rw->more || window == REWRITE_WINDOW)
-			return 0;
-		rewrite_free(rw);
+		n = rewrite_head_length(p, len);
+		if (n > 0 || len == all)
+			return (ev_ssize_t)(n > 0 ? n : all);
 	}
+}
+
+static int
+put_head(void *out, const char *p, size_t n)
+{
+	return evbuffer_add(out, p, n);
 }
 
 /*
@@ -63,33 +68,31 @@ headers_end(struct evbuffer *body, const char *p, size_t head_end)
 	return end > head_end ? end : head_end;
 }
 
-/* Moves the message into OUT, with the head of RW. */
+/* Moves the message into OUT, with its new head. */
 static int
-put_message(const struct answer *a, const struct rewrite *rw,
-    struct evbuffer *out)
+put_message(const struct answer *a, struct evbuffer *out)
 {
 	struct evbuffer *body = message_body(a->message);
-	const char *p = (char *)evbuffer_pullup(body,
-	    (ev_ssize_t)rw->head_end);
-	const struct rewrite_piece *q;
+	ev_ssize_t head = gather_head(body);
 	size_t end = 0;
+	const char *p;
 	int rc;
 
-	if (a->request->command == SPAMD_HEADERS)
-		end = headers_end(body, p, rw->head_end);
-
-	if (p == NULL && rw->head_end > 0)
+	if (head == -1)
 		return -1;
+	p = head > 0 ? (char *)evbuffer_pullup(body, head) : "";
+	if (a->request->command == SPAMD_HEADERS)
+		end = headers_end(body, p, (size_t)head);
 	rc = evbuffer_add_buffer(out, message_prefix(a->message));
-	for (q = rw->pieces; rc == 0 && q < rw->pieces + rw->npieces; q++)
-		rc = evbuffer_add(out, (q->ours ? rw->text.buf : p) + q->offset,
-		    q->len);
 	if (rc == 0)
-		rc = evbuffer_drain(body, rw->head_end);
+		rc = rewrite_message(p, (size_t)head, a->outcome, a->verdict,
+		    &a->rewrite, put_head, out);
+	if (rc == 0)
+		rc = evbuffer_drain(body, (size_t)head);
 	if (rc == 0 && a->request->command == SPAMD_PROCESS)
 		rc = evbuffer_add_buffer(out, body);
-	else if (rc == 0 && end > rw->head_end)
-		rc = evbuffer_remove_buffer(body, out, end - rw->head_end) ==
+	else if (rc == 0 && end > (size_t)head)
+		rc = evbuffer_remove_buffer(body, out, end - (size_t)head) ==
 		    -1 ? -1 : 0;
 	return rc;
 }
@@ -99,19 +102,16 @@ static int
 write_message(struct evbuffer *out, const struct answer *a)
 {
 	struct evbuffer *message = evbuffer_new();
-	struct rewrite rw = { .npieces = 0 };
 	struct text t;
 	int rc = -1;
 
 	text_init(&t, SPAMD_REPLY_MAX);
-	if (message != NULL && rewrite_head(a, &rw) == 0 &&
-	    put_message(a, &rw, message) == 0 &&
+	if (message != NULL && put_message(a, message) == 0 &&
 	    spamd_reply_message(&t, a->request, a->outcome,
 	    evbuffer_get_length(message)) == 0 &&
 	    evbuffer_add(out, t.buf, t.len) == 0)
 		rc = evbuffer_add_buffer(out, message);
 	text_free(&t);
-	rewrite_free(&rw);
 	if (message != NULL)
 		evbuffer_free(message);
 	return rc;

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "removal.h"
 #include "report.h"
 #include "rewrite.h"
+#include "text.h"
 
 /* Of all that is added. */
 #define ADDED_MAX	262144
@@ -18,8 +20,6 @@
 /* Stars of X-Spam-Level: SpamAssassin's limit, and rspamc's. */
 #define STARS_MAX	50
 #define RSPAMC_STARS	32
-/* Header fields that are looked at; those behind them stay. */
-#define FIELDS_MAX	4096
 /* A line of mail, without its end (RFC 5322, 2.1.1). */
 #define MAIL_LINE_MAX	998
 /* Bytes of JSON in X-Spam-Result: with a third more of them in base64, and the
@@ -28,25 +28,27 @@
 /* They stand 45 on a line, as 60 characters. */
 #define RESULT_LINE	45
 
-/* One header field of the message, its continuation lines included. */
-struct field {
-	size_t	start, end;	/* end: behind the line end */
-	size_t	name_len;
-	bool	removed;
-};
-
 struct head {
 	const char	*buf;
 	size_t		 len;
-	bool		 whole;		/* the message has no more bytes */
-	bool		 more;		/* the head is not seen to its end */
-	size_t		 from_end;	/* behind an mbox From_ line, else 0 */
-	struct field	*fields;
-	size_t		 n, size;	/* size: for so many there is memory */
-	bool		 failed;	/* there is none for more */
-	size_t		 fields_end;	/* behind the last field */
-	size_t		 end;		/* behind the empty line, if there is one */
 	const char	*eol;
+	size_t		 from_end;	/* behind an mbox From_ line, else 0 */
+	size_t		 n;		/* fields, up to the first line that is
+					   none */
+	size_t		 fields_end;	/* behind the last of these */
+};
+
+/* What is being written. */
+struct writer {
+	struct head	 head;
+	struct removal	 removal;
+	const struct verdict *verdict;
+	rewrite_put	*put;
+	void		*arg;
+	const char	*kept;		/* a range of the message, put later */
+	size_t		 nkept;
+	bool		 added;		/* something of ours was put */
+	bool		 failed;
 };
 
 /* ---- reading the head ---- */
@@ -61,15 +63,14 @@ line_end(const struct head *h, size_t at)
 }
 
 static bool
-is_blank_line(const struct head *h, size_t at, size_t end)
+is_blank(char c)
 {
-	return end - at == 1 ? h->buf[at] == '\n' :
-	    end - at == 2 && h->buf[at] == '\r' && h->buf[at + 1] == '\n';
+	return c == ' ' || c == '\t';
 }
 
-/* The length of the field name at AT, or 0 if no field starts there. */
-static size_t
-name_length(const struct head *h, size_t at, size_t end)
+/* Does a header field with this name start at AT?  NAME NULL: any name. */
+static bool
+is_field(const struct head *h, size_t at, size_t end, const char *name)
 {
 	size_t i, n;
 
@@ -78,22 +79,17 @@ name_length(const struct head *h, size_t at, size_t end)
 		continue;
 	n = i - at;
 	/* RFC 822 allows white space before the colon */
-	while (i < end && (h->buf[i] == ' ' || h->buf[i] == '\t'))
+	while (i < end && is_blank(h->buf[i]))
 		i++;
-	return i < end && h->buf[i] == ':' ? n : 0;
+	return n > 0 && i < end && h->buf[i] == ':' && (name == NULL ||
+	    (strlen(name) == n && strncasecmp(h->buf + at, name, n) == 0));
 }
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* Reads what stands before the fields, and which line ends there are. */
+/* Finds the line ends, an mbox From_ line, and the fields. */
 static void
-read_first_line(struct head *h)
+read_head(struct head *h)
 {
-	size_t end = line_end(h, 0);
+	size_t end = line_end(h, 0), at;
 
 	h->eol = "\n";
 	if (end >= 2 && h->buf[end - 1] == '\n' && h->buf[end - 2] == '\r')
@@ -101,131 +97,21 @@ read_first_line(struct head *h)
 	if (h->len >= 5 && memcmp(h->buf, "From ", 5) == 0 &&
 	    h->buf[end - 1] == '\n')
 		h->from_end = end;
-	h->fields_end = h->end = h->from_end;
+	for (at = h->from_end; at < h->len && is_field(h, at,
+	    line_end(h, at), NULL); h->n++)
+		at = removal_field_end(h->buf, h->len, at);
+	h->fields_end = at;
 }
 
-/* One more, not set; NULL, and H failed, where there is no memory. */
-static struct field *
-next_field(struct head *h)
+size_t
+rewrite_head_length(const char *buf, size_t len)
 {
-	size_t size = h->size != 0 ? 2 * h->size : 32;
-	struct field *f;
+	const char *p = buf, *end = buf + len, *nl;
 
-	if (h->n == h->size) {
-		if ((f = realloc(h->fields, size * sizeof(*f))) == NULL) {
-			h->failed = true;
-			return NULL;
-		}
-		h->fields = f;
-		h->size = size;
-	}
-	return &h->fields[h->n++];
-}
-
-/* Takes the line from AT to END as part of the head; false if it is not. */
-static bool
-read_line(struct head *h, size_t at, size_t end)
-{
-	struct field *f = h->n > 0 ? &h->fields[h->n - 1] : NULL;
-	size_t n;
-
-	if (is_blank(h->buf[at]) && f != NULL) {
-		/* it may belong to a field that is not looked at */
-		if (f->end == at)
-			f->end = h->fields_end = end;
-		return true;
-	}
-	if ((n = name_length(h, at, end)) == 0)
-		return false;	/* the body, without an empty line */
-	if (h->n < FIELDS_MAX) {
-		if ((f = next_field(h)) == NULL)
-			return false;
-		f->start = at;
-		f->end = h->fields_end = end;
-		f->name_len = n;
-		f->removed = false;
-	}
-	return true;
-}
-
-/*
- * More of the message is to come, and what was seen of it ends in the head:
- * in the line that starts at AT.  If that may continue the last field, this
- * one is not known.
- */
-static void
-leave_unfinished(struct head *h, size_t at)
-{
-	h->more = true;
-	if (h->n > 0 && h->fields[h->n - 1].end == at &&
-	    (at == h->len || is_blank(h->buf[at])))
-		h->fields_end = h->fields[--h->n].start;
-	h->end = h->fields_end;
-}
-
-static void
-read_head(struct head *h)
-{
-	size_t at, end;
-
-	read_first_line(h);
-	for (at = h->from_end; at < h->len; at = end) {
-		end = line_end(h, at);
-		if (!h->whole && h->buf[end - 1] != '\n')
-			break;
-		if (is_blank_line(h, at, end)) {
-			h->end = end;
-			return;
-		}
-		if (!read_line(h, at, end))
-			return;
-		h->end = end;
-	}
-	if (!h->whole)
-		leave_unfinished(h, at);
-}
-
-static bool
-is_named(const struct head *h, const struct field *f, const char *name)
-{
-	return strlen(name) == f->name_len &&
-	    strncasecmp(h->buf + f->start, name, f->name_len) == 0;
-}
-
-/* ---- what goes ---- */
-
-static void
-remove_foreign(struct head *h)
-{
-	static const char prefix[] = "X-Spam-";
-	size_t i;
-
-	for (i = 0; i < h->n; i++)
-		if (is_named(h, &h->fields[i], "X-Spam") ||
-		    (h->fields[i].name_len >= sizeof(prefix) - 1 &&
-		    strncasecmp(h->buf + h->fields[i].start, prefix,
-		    sizeof(prefix) - 1) == 0))
-			h->fields[i].removed = true;
-}
-
-/*
- * Removes the field called NAME: the INDEX-th of them, from the end for a
- * negative INDEX, all for 0.
- */
-static void
-remove_named(struct head *h, const char *name, int index)
-{
-	int seen = 0;
-	size_t i, k;
-
-	for (i = 0; i < h->n; i++) {
-		k = index < 0 ? h->n - 1 - i : i;
-		if (!is_named(h, &h->fields[k], name))
-			continue;
-		seen++;
-		if (index == 0 || (index < 0 ? -seen : seen) == index)
-			h->fields[k].removed = true;
-	}
+	for (; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL; p = nl + 1)
+		if (nl == p || (nl == p + 1 && *p == '\r'))
+			return (size_t)(nl - buf) + 1;
+	return 0;
 }
 
 /* ---- what comes ---- */
@@ -501,33 +387,43 @@ put_result(struct text *t, const struct verdict *v, const char *eol)
 	free(json);
 }
 
-/* ---- the pieces ---- */
+/* ---- putting it together ---- */
 
 static void
-piece(struct rewrite *rw, bool ours, size_t offset, size_t end)
+put_bytes(struct writer *w, const char *p, size_t n)
 {
-	struct rewrite_piece *p = rw->npieces > 0 ?
-	    &rw->pieces[rw->npieces - 1] : NULL;
+	if (n > 0 && !w->failed && w->put(w->arg, p, n) == -1)
+		w->failed = true;
+}
 
-	if (offset == end)
-		return;
-	if (p != NULL && p->ours == ours && p->offset + p->len == offset) {
-		p->len += end - offset;
-		return;
+/* N bytes of the message stay: those that follow each other are one range. */
+static void
+keep(void *arg, const char *p, size_t n)
+{
+	struct writer *w = arg;
+
+	if (w->nkept > 0 && w->kept + w->nkept != p) {
+		put_bytes(w, w->kept, w->nkept);
+		w->nkept = 0;
 	}
-	if (rw->npieces == rw->size) {
-		rw->size = rw->size == 0 ? 16 : rw->size * 2;
-		p = realloc(rw->pieces, rw->size * sizeof(*p));
-		if (p == NULL) {
-			rw->failed = true;
-			return;
-		}
-		rw->pieces = p;
+	if (w->nkept == 0)
+		w->kept = p;
+	w->nkept += n;
+}
+
+/* Puts what was written to T, and frees that. */
+static void
+add_text(struct writer *w, struct text *t)
+{
+	if (text_failed(t))
+		w->failed = true;
+	if (t->len > 0) {
+		put_bytes(w, w->kept, w->nkept);
+		w->nkept = 0;
+		put_bytes(w, t->buf, t->len);
+		w->added = true;
 	}
-	p = &rw->pieces[rw->npieces++];
-	p->ours = ours;
-	p->offset = offset;
-	p->len = end - offset;
+	text_free(t);
 }
 
 /*
@@ -535,13 +431,15 @@ piece(struct rewrite *rw, bool ours, size_t offset, size_t end)
  * with one behind the last field, for INDEX 0.
  */
 static void
-add_milter(struct rewrite *rw, const struct head *h, const struct verdict *v,
-    size_t index)
+add_milter(struct writer *w, size_t index)
 {
+	const struct verdict *v = w->verdict;
 	const struct verdict_milter *m;
-	size_t i, start = rw->text.len;
+	struct text t;
 	bool here;
+	size_t i;
 
+	text_init(&t, ADDED_MAX);
 	for (i = 0; v != NULL && i < v->nmilter; i++) {
 		m = &v->milter[i];
 		if (m->value == NULL || strlen(m->name) > REWRITE_NAME_MAX)
@@ -549,132 +447,123 @@ add_milter(struct rewrite *rw, const struct head *h, const struct verdict *v,
 		if (index > 0)
 			here = m->index > 0 && (size_t)m->index == index;
 		else
-			here = m->index <= 0 || (size_t)m->index > h->n;
+			here = m->index <= 0 || (size_t)m->index > w->head.n;
 		if (here)
-			put_field(&rw->text, m->name, m->value, h->eol);
+			put_field(&t, m->name, m->value, w->head.eol);
 	}
-	piece(rw, true, start, rw->text.len);
+	add_text(w, &t);
+}
+
+/* The last position that rspamd wants a header at. */
+static size_t
+last_position(const struct verdict *v)
+{
+	size_t last = 0, i;
+
+	for (i = 0; v != NULL && i < v->nmilter; i++)
+		if (v->milter[i].value != NULL && v->milter[i].index > 0 &&
+		    (size_t)v->milter[i].index > last)
+			last = (size_t)v->milter[i].index;
+	return last;
 }
 
 /* The rewritten subject, in the place of the first one. */
 static void
-add_subject(struct rewrite *rw, const struct head *h, const struct verdict *v)
+add_subject(struct writer *w)
 {
-	size_t start = rw->text.len;
+	struct text t;
 
-	put_field(&rw->text, "Subject", v->subject, h->eol);
-	piece(rw, true, start, rw->text.len);
+	text_init(&t, ADDED_MAX);
+	put_field(&t, "Subject", w->verdict->subject, w->head.eol);
+	add_text(w, &t);
 }
 
 static void
-add_ours(struct rewrite *rw, const struct head *h, const struct outcome *o,
-    const struct verdict *v, const struct rewrite_options *options)
+add_ours(struct writer *w, const struct outcome *o,
+    const struct rewrite_options *options)
 {
-	size_t start = rw->text.len;
+	const char *eol = w->head.eol;
+	struct text t;
 
+	text_init(&t, ADDED_MAX);
 	if (options->headers == REWRITE_SPAMASSASSIN)
-		put_spamassassin(&rw->text, o, v, options, h->eol);
+		put_spamassassin(&t, o, w->verdict, options, eol);
 	else if (options->headers == REWRITE_RSPAMC ||
 	    options->headers == REWRITE_RSPAMC_JSON)
-		put_rspamc(&rw->text, o, v, options, h->eol);
-	if (options->headers == REWRITE_RSPAMC_JSON && v != NULL)
-		put_result(&rw->text, v, h->eol);
-	piece(rw, true, start, rw->text.len);
+		put_rspamc(&t, o, w->verdict, options, eol);
+	if (options->headers == REWRITE_RSPAMC_JSON && w->verdict != NULL)
+		put_result(&t, w->verdict, eol);
+	add_text(w, &t);
 }
 
 /* A body that begins with a blank must not continue our last line. */
 static void
-add_empty_line(struct rewrite *rw, const struct head *h)
+add_empty_line(struct writer *w)
 {
-	size_t start = rw->text.len;
+	const struct head *h = &w->head;
+	struct text t;
 
-	if (start == 0 || h->n > 0 || h->from_end == h->len ||
+	if (!w->added || h->n > 0 || h->from_end == h->len ||
 	    !is_blank(h->buf[h->from_end]))
 		return;
-	text_puts(&rw->text, h->eol);
-	piece(rw, true, start, rw->text.len);
+	text_init(&t, ADDED_MAX);
+	text_puts(&t, h->eol);
+	add_text(w, &t);
 }
 
+/* The fields, with what comes between them and behind the last one. */
 static void
-remove_all(struct head *h, const struct verdict *v, bool new_subject)
+write_fields(struct writer *w, bool subject)
 {
-	size_t i;
-
-	remove_foreign(h);
-	for (i = 0; v != NULL && i < v->nmilter; i++)
-		if (v->milter[i].value == NULL)
-			remove_named(h, v->milter[i].name, v->milter[i].index);
-	if (new_subject)
-		remove_named(h, "Subject", 0);
-}
-
-static void
-make_pieces(struct rewrite *rw, const struct head *h, const struct outcome *o,
-    const struct verdict *v, const struct rewrite_options *options,
-    bool new_subject)
-{
+	const struct head *h = &w->head;
 	/* a head that ends in mid-line takes nothing at its end */
 	bool open = h->fields_end > 0 && h->buf[h->fields_end - 1] != '\n';
-	bool subject_due = new_subject;
-	const struct field *f;
-	size_t i;
+	size_t last = last_position(w->verdict), at, end, i = 0;
 
-	piece(rw, false, 0, h->from_end);
-	add_ours(rw, h, o, v, options);
-	if (open && subject_due) {
-		add_subject(rw, h, v);
-		subject_due = false;
-	}
+	if (open && subject)
+		add_subject(w);
 	if (open)
-		add_milter(rw, h, v, 0);
-	for (i = 0; i < h->n; i++) {
-		f = &h->fields[i];
-		add_milter(rw, h, v, i + 1);
-		if (subject_due && is_named(h, f, "Subject")) {
-			add_subject(rw, h, v);
-			subject_due = false;
+		add_milter(w, 0);
+	subject &= !open;
+	for (at = h->from_end; at < h->fields_end; at = end) {
+		end = removal_field_end(h->buf, h->len, at);
+		if (++i <= last)
+			add_milter(w, i);
+		if (subject && is_field(h, at, end, "Subject")) {
+			add_subject(w);
+			subject = false;
 		}
-		if (!f->removed)
-			piece(rw, false, f->start, f->end);
+		removal_filter(&w->removal, h->buf + at, end - at, keep, w);
 	}
-	if (subject_due)
-		add_subject(rw, h, v);
+	if (subject)
+		add_subject(w);
 	if (!open)
-		add_milter(rw, h, v, 0);
-	add_empty_line(rw, h);
-	piece(rw, false, h->fields_end, h->end);
-	rw->head_end = h->end;
-	rw->more = h->more;
+		add_milter(w, 0);
 }
 
 int
-rewrite_message(struct rewrite *rw, const char *buf, size_t len, bool whole,
-    const struct outcome *o, const struct verdict *v,
-    const struct rewrite_options *options)
+rewrite_message(const char *head, size_t len, const struct outcome *o,
+    const struct verdict *v, const struct rewrite_options *options,
+    rewrite_put *put, void *arg)
 {
-	bool new_subject = v != NULL && v->subject != NULL;
-	struct head h = { .buf = buf,
-	    .len = len < REWRITE_WINDOW ? len : REWRITE_WINDOW,
-	    .whole = whole && len <= REWRITE_WINDOW };
+	struct writer w = { .head = { .buf = head, .len = len },
+	    .verdict = v, .put = put, .arg = arg };
+	const struct head *h = &w.head;
+	bool subject = v != NULL && v->subject != NULL;
+	size_t at, end;
 
-	memset(rw, 0, sizeof(*rw));
-	text_init(&rw->text, ADDED_MAX);
-	read_head(&h);
-	if (h.failed)
-		rw->failed = true;
-	else {
-		remove_all(&h, v, new_subject);
-		make_pieces(rw, &h, o, v, options, new_subject);
+	read_head(&w.head);
+	removal_init(&w.removal, v, subject);
+	removal_count(&w.removal, head + h->from_end, len - h->from_end);
+	keep(&w, head, h->from_end);
+	add_ours(&w, o, options);
+	write_fields(&w, subject);
+	add_empty_line(&w);
+	/* lines that are no fields, to the empty one */
+	for (at = h->fields_end; at < len && !w.failed; at = end) {
+		end = removal_field_end(head, len, at);
+		removal_filter(&w.removal, head + at, end - at, keep, &w);
 	}
-	free(h.fields);
-	return rw->failed || text_failed(&rw->text) ? -1 : 0;
-}
-
-void
-rewrite_free(struct rewrite *rw)
-{
-	text_free(&rw->text);
-	free(rw->pieces);
-	rw->pieces = NULL;
-	rw->npieces = rw->size = 0;
+	put_bytes(&w, w.kept, w.nkept);
+	return w.failed ? -1 : 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * rewrite: the message that PROCESS and HEADERS give back, as a list of
- * pieces: text of ours, and ranges of the message as it came.  So the body
- * need not be copied, and is the same byte for byte.
+ * rewrite: the head of a message as PROCESS and HEADERS give it back, with
+ * marks of ours and without those of others (removal.h).  The body is not
+ * touched.
  */
 #ifndef REWRITE_H_
 #define REWRITE_H_
@@ -11,12 +11,8 @@
 #include <stddef.h>
 
 #include "outcome.h"
-#include "text.h"
 #include "verdict.h"
 
-/* The head is looked for in so many bytes; the rest of a longer one is left
-   as it is.  (Exim takes heads of 1 MB, Postfix of 100 KB.) */
-#define REWRITE_WINDOW	1048576
 /* A field whose name has more bytes is not added. */
 #define REWRITE_NAME_MAX	128
 
@@ -35,37 +31,25 @@ struct rewrite_options {
 					   NULL: it does not */
 };
 
-struct rewrite_piece {
-	bool		 ours;		/* of the text, else of the message */
-	size_t		 offset;
-	size_t		 len;
-};
+/*
+ * The bytes of the head of the message that is the LEN bytes at BUF, or starts
+ * with them: its first empty line is the last of it.  0: there is none.
+ */
+size_t	rewrite_head_length(const char *buf, size_t len);
 
-struct rewrite {
-	struct text	 text;		/* what is added */
-	struct rewrite_piece *pieces;
-	size_t		 npieces;
-	size_t		 size;		/* pieces allocated */
-	size_t		 head_end;	/* in the message: behind its empty line */
-	bool		 more;		/* the head goes on behind what was seen */
-	bool		 failed;
-};
+/* Called with bytes of the new head, in their order; they are the message's own
+   or valid for this call only.  Returns 0, or -1 to end it. */
+typedef int rewrite_put(void *arg, const char *p, size_t n);
 
 /*
- * Makes the pieces of the head of the message whose first LEN bytes are at
- * BUF; WHOLE: that is all of it.  What follows rw->head_end in the message
- * belongs behind them, unchanged.  RW, which need not be initialized, must be
- * freed in any case.  Returns 0, or -1 without memory or where rspamd wants
- * to add more than 256 KiB.
- *
- * If rw->more is set, more of the message is of use unless REWRITE_WINDOW
- * bytes were given.  A field that is not seen to its end is left alone.
+ * Puts the new head of the message whose head is the LEN bytes at HEAD: all of
+ * it, where it has no empty line.  What is added stands before the first line
+ * that is no header field; what is removed may stand behind it.  Returns 0, or
+ * -1 without memory, after a PUT that failed, or where rspamd wants to add more
+ * than 256 KiB at one place.
  */
-int	rewrite_message(struct rewrite *rw, const char *buf, size_t len,
-	    bool whole, const struct outcome *o, const struct verdict *v,
-	    const struct rewrite_options *options);
-
-/* Frees what RW owns. */
-void	rewrite_free(struct rewrite *rw);
+int	rewrite_message(const char *head, size_t len, const struct outcome *o,
+	    const struct verdict *v, const struct rewrite_options *options,
+	    rewrite_put *put, void *arg);
 
 #endif

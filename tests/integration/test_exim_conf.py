@@ -393,7 +393,7 @@ def spam_line(name, value="No"):
 
 FOREIGN = ("X-Spam", "X-Spam-Action", "X-Spam-Bar", "X-Spam-Checker-Version", "X-Spam-Flag", "X-Spam-Level",
            "x-spam-report", "X-Spam-Result", "X-SPAM-SCORE", "X-Spam-Status", "X-Spam-Subject", "X-Spam-Symbols",
-           "X-Spam-Tests")
+           "X-Spam-Tests", "X-Spam_bar", "X-Spam_report", "X-Spam_score", "X-Spam_score_int")
 
 
 class WhoIsScanned(Conf):

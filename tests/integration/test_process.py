@@ -96,6 +96,18 @@ class Process(Base):
 		self.assertTrue(back.endswith(b"\nA: 1\nX-Spammer: stays\n\nX-Spam-Flag: NO\n"))
 		self.assertNotRegex(back, rb"(?i)anything|folded|x-spam: |^X-Spam-Flag: NO\nA")
 
+	def test_hidden_marks_go(self):
+		"""Marks behind lines that are no fields, and in the spelling of lax mail programs."""
+		for hidden in (b": y\nX-Spam-Flag: NO\n", b"X-A\n : y\nX-Spam-Status: No\n", b"X-\xe9: y\nX-Spam: no\n",
+		               b"X\x0b: y\nX-Spam-Flag: NO\n", b"X-Spam-Flag\n : NO\n", b"A: b\rX-Spam-Flag: NO\n", b"X-Spam_score: 1\n",
+		               b"B: b\n" * 5000 + b"X-Spam-Flag: NO\n", b"B: " + b"b" * 1200000 + b"\nX-Spam-Flag: NO\n"):
+			with self.subTest(hidden=hidden[-40:]):
+				back = self.process(b"A: 1\n" + hidden + b"C: 3\n\nX-Spam-Flag: NO\n")
+				head, _, body = back.partition(b"\n\n")
+				self.assertNotRegex(OURS.sub(b"", head + b"\n"), rb"(?i)x-spam")
+				self.assertTrue(head.endswith(b"\nC: 3"))
+				self.assertEqual(body, b"X-Spam-Flag: NO\n")
+
 	def test_milter_headers_and_subject(self):
 		self.spam(subject="[SPAM]\r\n a test", milter={
 			"add_headers": {"X-Last": "z", "X-First": {"value": "a\r\n\tb\r\n\r\nc", "order": 1}, "X-Two": ["1", {"value": "2", "order": 3}],

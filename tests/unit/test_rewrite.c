@@ -73,63 +73,67 @@ check_lines(const char *p)
 	}
 }
 
-/* The pieces, in order and within bounds, put together. */
-static void
-put_together(struct result *r, const struct rewrite *rw, const char *in,
-    size_t len)
-{
-	size_t ours = 0, theirs = 0, i, all_size, own_size;
-	FILE *all = open_memstream(&r->all, &all_size);
-	FILE *own = open_memstream(&r->own, &own_size);
-	const struct rewrite_piece *p;
+/* Where the new head goes; its parts that are no bytes of IN are added. */
+struct sink {
+	const char	*in;
+	size_t		 len;
+	const char	*next;		/* the message's own come in order */
+	FILE		*all, *own, *added;
+};
 
-	ck_assert_uint_le(rw->head_end, len);
-	for (i = 0; i < rw->npieces; i++) {
-		p = &rw->pieces[i];
-		ck_assert_uint_gt(p->len, 0);
-		if (p->ours) {
-			ck_assert_uint_eq(p->offset, ours);
-			ours += p->len;
-			ck_assert_uint_le(ours, rw->text.len);
-			fwrite(rw->text.buf + p->offset, 1, p->len, all);
-			continue;
-		}
-		ck_assert_uint_ge(p->offset, theirs);
-		theirs = p->offset + p->len;
-		ck_assert_uint_le(theirs, rw->head_end);
-		fwrite(in + p->offset, 1, p->len, all);
-		fwrite(in + p->offset, 1, p->len, own);
+static int
+sink_put(void *arg, const char *p, size_t n)
+{
+	struct sink *k = arg;
+
+	ck_assert_uint_gt(n, 0);
+	fwrite(p, 1, n, k->all);
+	if (p < k->in || p >= k->in + k->len) {
+		fwrite(p, 1, n, k->added);
+		return 0;
 	}
-	ck_assert_uint_eq(ours, rw->text.len);
-	fwrite(in + rw->head_end, 1, len - rw->head_end, all);
-	fwrite(in + rw->head_end, 1, len - rw->head_end, own);
-	fclose(all);
-	fclose(own);
-	r->len = all_size;
-	r->own_len = own_size;
+	ck_assert(p >= k->next);
+	k->next = p + n;
+	ck_assert(k->next <= k->in + k->len);
+	fwrite(p, 1, n, k->own);
+	return 0;
+}
+
+static struct result
+rewritten_as(const char *in, size_t len, const struct outcome *o,
+    const struct verdict *v, const struct rewrite_options *options)
+{
+	struct result r = { .all = NULL };
+	size_t head = rewrite_head_length(in, len), added;
+	struct sink k = { .len = head > 0 ? head : len };
+	char *exact = unit_exact(in, k.len);
+
+	k.in = k.next = exact;
+	k.all = open_memstream(&r.all, &r.len);
+	k.own = open_memstream(&r.own, &r.own_len);
+	k.added = open_memstream(&r.added, &added);
+	ck_assert_int_eq(rewrite_message(exact, k.len, o, v, options,
+	    sink_put, &k), 0);
+	fwrite(in + k.len, 1, len - k.len, k.all);
+	fwrite(in + k.len, 1, len - k.len, k.own);
+	fclose(k.all);
+	fclose(k.own);
+	fclose(k.added);
+	ck_assert_uint_eq(strlen(r.added), added);
+	r.head_end = k.len;
+	check_lines(r.added);
+	free(exact);
+	return r;
 }
 
 static struct result
 rewritten(const char *in, size_t len, const struct verdict *v,
     const struct rewrite_options *options)
 {
-	struct result r = { .all = NULL };
-	struct rewrite rw;
 	struct outcome o;
-	char *exact = unit_exact(in, len);
 
 	outcome_verdict(&o, v, &unit_policy);
-	ck_assert_int_eq(rewrite_message(&rw, exact, len, true, &o, v,
-	    options), 0);
-	ck_assert(!rw.more || len > REWRITE_WINDOW);
-	put_together(&r, &rw, in, len);
-	ck_assert_uint_eq(strlen(text_string(&rw.text)), rw.text.len);
-	r.added = unit_format("%s", text_string(&rw.text));
-	r.head_end = rw.head_end;
-	check_lines(r.added);
-	rewrite_free(&rw);
-	free(exact);
-	return r;
+	return rewritten_as(in, len, &o, v, options);
 }
 
 static struct result
@@ -176,13 +180,13 @@ static const struct {
 	{ BYTES("From a@x Mon Nov 23 06:00:00 2026\r\nA: 1\r\n\r\n"), 35, 43 },
 	{ BYTES("From a@x\n\nbody\n"), 9, 10 },
 	{ BYTES("From a@x\n"), 9, 9 },
-	{ BYTES("From a@x\n B: 1\n\nbody\n"), 9, 9 },
+	{ BYTES("From a@x\n B: 1\n\nbody\n"), 9, 16 },
 	/* not one: no line end, or a header */
-	{ BYTES("From a@x"), 0, 0 },
+	{ BYTES("From a@x"), 0, 8 },
 	{ BYTES("From: a@x\n\n"), 0, 11 },
 	{ BYTES("From : a@x\n\n"), 11, 12 },
 	/* only once */
-	{ BYTES("From a\nFrom b\n\n"), 7, 7 },
+	{ BYTES("From a\nFrom b\n\n"), 7, 15 },
 	/* no body */
 	{ BYTES("A: 1\n"), 0, 5 },
 	{ BYTES("A: 1\n\n"), 0, 6 },
@@ -191,37 +195,37 @@ static const struct {
 	{ BYTES("A: 1\n b"), 0, 7 },
 	{ BYTES("A:"), 0, 2 },
 	{ BYTES("A: 1\r"), 0, 5 },
-	{ BYTES("A: 1\n\r"), 0, 5 },
+	{ BYTES("A: 1\n\r"), 0, 6 },
 	/* no head */
 	{ BYTES("\nbody\n"), 0, 1 },
 	{ BYTES("\r\nbody\r\n"), 0, 2 },
 	{ BYTES("\n"), 0, 1 },
 	{ BYTES("\r\n"), 0, 2 },
-	{ BYTES("\r"), 0, 0 },
-	{ BYTES("only a body\n"), 0, 0 },
-	{ BYTES("x"), 0, 0 },
-	{ BYTES(": no name\n\nbody\n"), 0, 0 },
-	{ BYTES(" : no name\n\nbody\n"), 0, 0 },
+	{ BYTES("\r"), 0, 1 },
+	{ BYTES("only a body\n"), 0, 12 },
+	{ BYTES("x"), 0, 1 },
+	{ BYTES(": no name\n\nbody\n"), 0, 11 },
+	{ BYTES(" : no name\n\nbody\n"), 0, 12 },
 	/* a head without an end */
-	{ BYTES("A: 1\nno header\nB: 2\n\nbody\n"), 0, 5 },
-	{ BYTES("A: 1\n: no name\n\nbody\n"), 0, 5 },
-	{ BYTES("A: 1\n--boundary\nC: 1\n"), 0, 5 },
+	{ BYTES("A: 1\nno header\nB: 2\n\nbody\n"), 0, 21 },
+	{ BYTES("A: 1\n: no name\n\nbody\n"), 0, 16 },
+	{ BYTES("A: 1\n--boundary\nC: 1\n"), 0, 21 },
 	/* continuation lines only */
-	{ BYTES(" a\n\tb\n\nbody\n"), 0, 0 },
-	{ BYTES("\t"), 0, 0 },
-	{ BYTES(" \n\nbody"), 0, 0 },
+	{ BYTES(" a\n\tb\n\nbody\n"), 0, 7 },
+	{ BYTES("\t"), 0, 1 },
+	{ BYTES(" \n\nbody"), 0, 3 },
 	/* a blank continuation line is no end of the head */
 	{ BYTES("A: 1\n \n\t\nB: 2\n\nbody\n"), 0, 15 },
 	/* 8-bit and NUL, in values and in names */
 	{ BYTES("A: caf\xe9\nB: \xc3\xa9\n\n\xff\x00\xfe\n"), 0, 15 },
-	{ BYTES("A: \0\n\0b\n\nbody\n"), 0, 5 },
+	{ BYTES("A: \0\n\0b\n\nbody\n"), 0, 9 },
 	{ BYTES("A: \0 x\n \0\n\n\0\0\n"), 0, 11 },
-	{ BYTES("\xe9: 1\n\nbody\n"), 0, 0 },
-	{ BYTES("A\0: 1\n\nbody\n"), 0, 0 },
-	{ BYTES("\0"), 0, 0 },
+	{ BYTES("\xe9: 1\n\nbody\n"), 0, 6 },
+	{ BYTES("A\0: 1\n\nbody\n"), 0, 7 },
+	{ BYTES("\0"), 0, 1 },
 	/* white space before the colon is allowed, inside a name not */
 	{ BYTES("A \t: 1\n\nbody\n"), 0, 8 },
-	{ BYTES("A B: 1\n\nbody\n"), 0, 0 },
+	{ BYTES("A B: 1\n\nbody\n"), 0, 8 },
 	{ BYTES("A: 1\n\n\n\nA: 2\n\n"), 0, 6 },
 	/* names that only look like marks */
 	{ BYTES("X-Spammer: 1\nNot-X-Spam-Flag: 2\nX-Spa: 3\n\n"), 0, 42 },
@@ -425,23 +429,18 @@ END_TEST
 /* A message that nobody scanned says so, and has no verdict. */
 START_TEST(unscanned)
 {
-	struct rewrite rw;
+	struct result r;
 	struct outcome o;
 
 	outcome_pass(&o, &unit_policy, FAILURE_TOO_LARGE, "larger than 1 M");
-	ck_assert_int_eq(rewrite_message(&rw, BYTES("A: 1\n\n"), true, &o,
-	    NULL, &with_report), 0);
-	unit_holds(text_string(&rw.text), "X-Spam-Status: No, score=0.0 "
+	r = rewritten_as(BYTES("A: 1\n\n"), &o, NULL, &with_report);
+	unit_holds(r.added, "X-Spam-Status: No, score=0.0 "
 	    "required=15.0 tests=RSPAMD_SHIM_UNSCANNED\n");
-	ck_assert_ptr_null(strstr(text_string(&rw.text), "Flag"));
-	rewrite_free(&rw);
-	/* to be freed in any case, twice too */
-	rewrite_free(&rw);
-	ck_assert_int_eq(rewrite_message(&rw, BYTES("A: 1\n\n"), true, &o,
-	    NULL, &with_result), 0);
-	unit_ends(text_string(&rw.text),
-	    "\nX-Spam-Symbols: RSPAMD_SHIM_UNSCANNED\n");
-	rewrite_free(&rw);
+	ck_assert_ptr_null(strstr(r.added, "Flag"));
+	free_result(&r);
+	r = rewritten_as(BYTES("A: 1\n\n"), &o, NULL, &with_result);
+	unit_ends(r.added, "\nX-Spam-Symbols: RSPAMD_SHIM_UNSCANNED\n");
+	free_result(&r);
 }
 END_TEST
 
@@ -536,6 +535,75 @@ START_TEST(foreign_marks_go)
 }
 END_TEST
 
+/*
+ * Lines that one mail program or another takes for a mark, hidden from those
+ * that are strict.
+ */
+START_TEST(hidden_lines_go)
+{
+	static const struct {
+		const char *in;
+		size_t len;
+		const char *out;
+		size_t size;
+	} t[] = {
+#define GOES(in, out)	{ BYTES(in), BYTES(out) }
+		/* behind lines that are no fields */
+		GOES(": y\nX-Spam-Flag: NO\n\nb", ": y\n\nb"),
+		GOES("A: 1\n: y\nX-Spam-Flag: NO\nB: 2\n\nb",
+		    "A: 1\n: y\nB: 2\n\nb"),
+		GOES("X-A\n : y\nX-Spam-Flag: NO\n\n", "X-A\n : y\n\n"),
+		GOES("X-\xe9: y\nX-Spam-Status: No\n\n", "X-\xe9: y\n\n"),
+		GOES("X\v: y\nX-Spam-Flag: NO\n\n", "X\v: y\n\n"),
+		GOES("text\nX-Spam: no\n z\ntext", "text\ntext"),
+		GOES(" blank\nX-Spam: no\n\n", " blank\n\n"),
+		/* names in pieces and with other bytes in them */
+		GOES("X-Spam-Flag\n : NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-Spam\n\t-Flag\n : NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-Spam-\0Flag: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-\xa0Spam-\x7f" "F: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES(" X-Spam-Flag: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("\xef\xbb\xbfX-Spam: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X - S p a m : NO\nA: 1\n\n", "A: 1\n\n"),
+		/* a carriage return alone begins a line */
+		GOES("A: 1\rX-Spam-Flag: NO\nB: 2\n\n", "A: 1\r\nB: 2\n\n"),
+		GOES("A: 1\rX-Spam: NO\r\nB: 2\r\n\r\n",
+		    "A: 1\r\r\nB: 2\r\n\r\n"),
+		GOES("A: 1\rX-Spam: NO\rB: 2\n\n", "A: 1\rB: 2\n\n"),
+		GOES("A: 1\rX-Spam: NO\n more\nB: 2\n\n",
+		    "A: 1\r\nB: 2\n\n"),
+		GOES("A: 1\rX-Spam\r : NO\n\n", "A: 1\r\n\n"),
+		GOES("X-Spam: NO\rSubject: a\r\rbody", "Subject: a\r\rbody"),
+		/* or its program passes it over */
+		GOES("X-Spam-Flag\r: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-Sp\ram-Flag\r: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("Q\rX-Sp\ram: NO\nA: 1\n\n", "A: 1\n\n"),
+		/* what is left must not become a mark, nor end the head */
+		GOES("X-Spa\rX-Spam: x\rm-Flag: NO\n\n", "m-Flag: NO\n\n"),
+		GOES("\rX-Spam: NO\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-Spam: NO\r\r\nA: 1\n\n", "A: 1\n\n"),
+		GOES("X-Spam: NO\r\r\r\nX-Spam: 2\nA: 1\n\n", "A: 1\n\n"),
+		GOES("\rX-Spam-:\r\r\n b\nA: 1\n\n", "A: 1\n\n"),
+		/* other scanners' */
+		GOES("X-Spam_score: 1\nX-Spam_bar: +\nX-SPAM_REPORT: r\n"
+		    "X-Spam_score_int: 10\nA: 1\n\n", "A: 1\n\n"),
+		/* these stay */
+		GOES("X-Spam_other: 1\nX-Spa\rm: 2\n\n",
+		    "X-Spam_other: 1\n\n"),
+		GOES("A: X-Spam: 1\n X-Spam: 2\n\n",
+		    "A: X-Spam: 1\n X-Spam: 2\n\n"),
+		GOES("A\r X-Spam: 1\nY-X-Spam-: 1\n\n",
+		    "A\r X-Spam: 1\nY-X-Spam-: 1\n\n"),
+		GOES("\r\r\nno colon\r\n\r\n", "\r\r\nno colon\r\n\r\n"),
+#undef GOES
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		becomes(t[i].in, t[i].len, ham, &nothing, t[i].out, t[i].size);
+}
+END_TEST
+
 /* ---- rspamd's headers ---- */
 
 #define ACTION_	"{\"action\":\"add header\",\"score\":6,"
@@ -627,6 +695,30 @@ START_TEST(milter_headers)
 END_TEST
 
 /* Positions that are no positions, as no JSON gives them. */
+/* Lines behind those that are no fields are counted as well. */
+START_TEST(hidden_lines_count)
+{
+	static const char in[] = "R: 1\nno field\nr: 2\nR\n : 3\n\nR: 4\n";
+	static const struct {
+		const char *json, *out;
+	} t[] = {
+		{ DEL("\"R\":1"), "no field\nr: 2\nR\n : 3\n\nR: 4\n" },
+		{ DEL("\"R\":2"), "R: 1\nno field\nR\n : 3\n\nR: 4\n" },
+		{ DEL("\"R\":3"), "R: 1\nno field\nr: 2\n\nR: 4\n" },
+		{ DEL("\"R\":4"), in },
+		{ DEL("\"R\":-1"), "R: 1\nno field\nr: 2\n\nR: 4\n" },
+		{ DEL("\"R\":-3"), "no field\nr: 2\nR\n : 3\n\nR: 4\n" },
+		{ DEL("\"R\":-4"), in },
+		{ DEL("\"R\":0"), "no field\n\nR: 4\n" },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		becomes(in, strlen(in), t[i].json, &nothing, t[i].out,
+		    strlen(t[i].out));
+}
+END_TEST
+
 START_TEST(extreme_positions)
 {
 	static const int odd[] = { INT_MIN, INT_MIN + 1, INT_MAX };
@@ -941,105 +1033,54 @@ START_TEST(many_fields_stay)
 		free_result(&r);
 		free(in);
 	}
-	/* the last that is looked at goes, and none of the next one's lines */
-	in = many_fields(4095, "X-Spam-Flag: NO\n\tfolded\nB: 1\n\tstays\n\n");
-	r = rewritten_json(in, strlen(in), ham, &nothing);
-	ck_assert_uint_eq(r.len, strlen(in) -
-	    strlen("X-Spam-Flag: NO\n\tfolded\n"));
-	unit_ends(r.all, "\tfolded\nB: 1\n\tstays\n\n");
-	free_result(&r);
-	free(in);
 }
 END_TEST
 
-/* Gives the first LEN bytes of IN, of SIZE, and puts all together. */
-static struct result
-part(const char *in, size_t len, size_t size, const char *json, bool *more)
+START_TEST(head_length)
 {
-	struct result r = { .all = NULL };
-	struct verdict *v = unit_verdict(json);
-	char *exact = unit_exact(in, len);
-	struct rewrite rw;
-	struct outcome o;
-
-	outcome_verdict(&o, v, &unit_policy);
-	ck_assert_int_eq(rewrite_message(&rw, exact, len, false, &o, v,
-	    &nothing), 0);
-	*more = rw.more;
-	put_together(&r, &rw, in, size);
-	r.head_end = rw.head_end;
-	rewrite_free(&rw);
-	verdict_free(v);
-	free(exact);
-	return r;
-}
-
-/*
- * Wherever a message is cut, its start alone either says that the head goes
- * on, or gives what the whole message gives; no field is taken in half.
- */
-START_TEST(any_part_is_enough_or_says_so)
-{
-	static const char *const ins[] = {
-		"From a\nA: 1\nX-Spam-Flag: NO\n folded\nSubject: s\n\nbody\n",
-		"A: 1\r\nX-Spam-Flag: NO\r\n folded\r\nB: 2\r\n\r\nbody\r\n",
-		"A: 1\nX-Spam-Flag: NO\nnone\n\nbody\n",
-		"X-Spam-Flag: NO\n\nX-Spam-Flag: NO\n",
-		"\nbody\n", " a\nb\n",
+	static const struct {
+		const char *in;
+		size_t len, head;
+	} t[] = {
+		{ BYTES(""), 0 }, { BYTES("A: 1\n"), 0 },
+		{ BYTES("\n"), 1 }, { BYTES("\r\n"), 2 },
+		{ BYTES("A: 1\n\nb\n\n"), 6 },
+		{ BYTES("A: 1\n\r\nb\n\n"), 7 },
+		{ BYTES("A: 1\r\n\nb\n\n"), 7 },
+		{ BYTES("A\n \n\t\n\n"), 7 },
+		/* no empty lines */
+		{ BYTES("A\n\r"), 0 }, { BYTES("A\r\r\n\r\r\n"), 0 },
+		{ BYTES("A\r\r"), 0 }, { BYTES("A\n\0\n"), 0 },
 	};
-	struct result whole, r;
-	size_t i, n, len;
-	bool more, ever;
+	size_t i;
 
-	for (i = 0; i < COUNT(ins); i++) {
-		len = strlen(ins[i]);
-		whole = rewritten_json(ins[i], len, SUBJECT("x"), &nothing);
-		ever = false;
-		for (n = 0; n <= len; n++) {
-			r = part(ins[i], n, len, SUBJECT("x"), &more);
-			if (!more) {
-				unit_bytes(r.all, r.len, whole.all, whole.len);
-				ck_assert_uint_eq(r.head_end, whole.head_end);
-			} else
-				ck_assert(!ever);
-			ever |= !more;
-			free_result(&r);
-			/* and only whole fields go */
-			r = part(ins[i], n, len, ham, &more);
-			if (strstr(ins[i], "folded") != NULL)
-				ck_assert((strstr(r.all, "NO") == NULL) ==
-				    (strstr(r.all, "folded") == NULL));
-			free_result(&r);
-		}
-		ck_assert(ever);
-		free_result(&whole);
-	}
+	for (i = 0; i < COUNT(t); i++)
+		ck_assert_uint_eq(rewrite_head_length(t[i].in, t[i].len),
+		    t[i].head);
 }
 END_TEST
 
 /* One line of 50 MB: as a header, as a foreign mark, as the body. */
 START_TEST(one_long_line)
 {
-	static const char *const starts[] = { "A: ", "X-Spam-Flag: ", "",
-	    "A: 1\nX-Spam-Flag: ", "From ", "A: 1\n\n", " " };
+	static const struct {
+		const char *start;
+		bool goes;
+	} t[] = { { "A: ", false }, { "X-Spam-Flag: ", true }, { "", false },
+	    { "A: 1\nX-Spam-Flag: ", true }, { "From ", false },
+	    { "A: 1\n\n", false }, { " ", false }, { "\rX-Spam: ", true } };
 	size_t size = 50000000, i;
 	char *in = unit_repeat('x', size);
 	struct verdict *v = unit_verdict(spam);
-	struct rewrite rw;
-	struct outcome o;
+	struct result r;
 
 	memcpy(in + size - 7, "\n\nbody\n", 7);
-	outcome_verdict(&o, v, &unit_policy);
-	for (i = 0; i < COUNT(starts); i++) {
-		memcpy(in, starts[i], strlen(starts[i]));
-		ck_assert_int_eq(rewrite_message(&rw, in, size, true, &o, v,
-		    &by_default), 0);
-		/* of what is not seen whole, nothing is taken away */
-		ck_assert_uint_le(rw.npieces, 3);
-		ck_assert_uint_le(rw.head_end, REWRITE_WINDOW);
-		ck_assert(!rw.pieces[rw.npieces - 1].ours ||
-		    rw.head_end == 0);
-		rewrite_free(&rw);
+	for (i = 0; i < COUNT(t); i++) {
+		memcpy(in, t[i].start, strlen(t[i].start));
+		r = rewritten(in, size, v, &by_default);
+		ck_assert_int_eq(r.own_len < 100, t[i].goes);
+		ck_assert_int_eq(r.own_len == size, !t[i].goes);
+		free_result(&r);
 		memset(in, 'x', 40);
 	}
 	verdict_free(v);
@@ -1047,36 +1088,26 @@ START_TEST(one_long_line)
 }
 END_TEST
 
-/* A field across the end of the window is left as it is, whole. */
-START_TEST(window_edge)
+/* A mark goes wherever it stands: behind this many bytes and fields. */
+START_TEST(marks_go_far_behind)
 {
-	static const char mark[] = "X-Spam-Flag: NO\n folded\n";
-	static const char rest[] = "B: 2\n\nbody\n";
-	size_t at, len;
-	char *in = malloc(REWRITE_WINDOW + 100);
+	static const size_t counts[] = { 1, 4095, 4096, 4097, 300000 };
+	char *fields, *in;
 	struct result r;
+	size_t i;
 
-	for (at = REWRITE_WINDOW - 40; at <= REWRITE_WINDOW + 2; at++) {
-		memset(in, 'x', REWRITE_WINDOW + 100);
-		memcpy(in, "A: ", 3);
-		in[at - 1] = '\n';
-		memcpy(in + at, mark, sizeof(mark) - 1);
-		len = at + sizeof(mark) - 1;
-		memcpy(in + len, rest, sizeof(rest) - 1);
-		len += sizeof(rest) - 1;
-		r = rewritten_json(in, len, ham, &nothing);
-		if (r.len == len)
-			unit_bytes(r.all, r.len, in, len);
-		else {
-			ck_assert_uint_eq(r.len, len - (sizeof(mark) - 1));
-			ck_assert_ptr_null(memmem(r.all, r.len, "NO\n", 3));
-			ck_assert_ptr_null(memmem(r.all, r.len, "fold", 4));
-		}
-		/* what is well within it does go */
-		ck_assert(at != REWRITE_WINDOW - 40 || r.len < len);
+	for (i = 0; i < COUNT(counts); i++) {
+		fields = many_fields(counts[i], "");
+		in = unit_format("%sX-Spam-Flag: NO\n\tfolded\nB: 1\n\tstays\n"
+		    "X-Spam: NO\n\nX-Spam: stays\n", fields);
+		r = rewritten_json(in, strlen(in), ham, &nothing);
+		ck_assert_uint_eq(r.len, strlen(in) -
+		    strlen("X-Spam-Flag: NO\n\tfolded\nX-Spam: NO\n"));
+		unit_ends(r.all, "\nB: 1\n\tstays\n\nX-Spam: stays\n");
 		free_result(&r);
+		free(in);
+		free(fields);
 	}
-	free(in);
 }
 END_TEST
 
@@ -1099,6 +1130,8 @@ rewrite_suite(void)
 	tcase_add_test(tc, huge_scores_keep_their_sign);
 	tcase_add_test(tc, no_score_is_minus_zero);
 	tcase_add_test(tc, foreign_marks_go);
+	tcase_add_test(tc, hidden_lines_go);
+	tcase_add_test(tc, hidden_lines_count);
 	tc = unit_case(s, "milter");
 	tcase_add_test(tc, milter_headers);
 	tcase_add_test(tc, extreme_positions);
@@ -1112,8 +1145,8 @@ rewrite_suite(void)
 	tcase_add_test(tc, folds_at_blanks);
 	tcase_add_test(tc, many_symbols);
 	tcase_add_test(tc, many_fields_stay);
-	tcase_add_test(tc, any_part_is_enough_or_says_so);
+	tcase_add_test(tc, head_length);
 	tcase_add_test(tc, one_long_line);
-	tcase_add_test(tc, window_edge);
+	tcase_add_test(tc, marks_go_far_behind);
 	return s;
 }
