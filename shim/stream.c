@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -289,6 +291,29 @@ is_unexpected_end(void)
 }
 
 /*
+ * Has what has come acknowledged now, and not up to 40 ms later.  A peer
+ * without TCP_NODELAY, as rspamd is with its own TLS, keeps what it writes
+ * until its session tickets, or the part of its reply before, are
+ * acknowledged.  The kernel takes the option back when it sends, so it is set
+ * whenever something was written or read.  Clients write their request without
+ * waiting for us.  Only Linux has it; where it cannot be set the connection is
+ * slower, and nothing else.
+ */
+static void
+acknowledge(const struct stream *s)
+{
+#ifdef TCP_QUICKACK
+	int one = 1;
+
+	if (!s->local && !SSL_is_server(s->ssl))
+		(void)setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &one,
+		    sizeof(one));
+#else
+	(void)s;
+#endif
+}
+
+/*
  * The outcome RC <= 0 of a TLS call: 0 to try again later, -1 for the end.
  * WRITING says which event a retry waits for where TLS wants the other.
  */
@@ -331,6 +356,7 @@ read_tls(struct stream *s, struct evbuffer_iovec *v)
 	ERR_clear_error();
 	n = SSL_read(s->ssl, v[0].iov_base,
 	    v[0].iov_len > INT_MAX ? INT_MAX : (int)v[0].iov_len);
+	acknowledge(s);
 	if (n > 0)
 		return n;
 	return tls_wait(s, n, false);
@@ -630,7 +656,11 @@ stream_flush(struct stream *s)
 
 	if (s->gone)
 		return -1;
-	rc = s->ssl != NULL ? write_tls(s) : write_plain(s);
+	if (s->ssl != NULL) {
+		rc = write_tls(s);
+		acknowledge(s);
+	} else
+		rc = write_plain(s);
 	s->flushing = rc == 0;
 	return rc;
 }

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import Case, FakeRspamd, Shim, talk, verdict
+from harness import Case, FakeRspamd, Rspamd, Shim, Unavailable, message, releases, talk, verdict
 
 MAIL = b"Subject: a test\n\nbody\n"
 CHECK = b"CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (len(MAIL), MAIL)
@@ -126,9 +126,10 @@ class Tls(Backend):
 		if not shutil.which("openssl"):
 			raise unittest.SkipTest("the command openssl is not installed: no certificates")
 
-	def certificate(self, names):
+	@classmethod
+	def certificate(cls, names):
 		"""A new self-signed certificate; returns the file that has it and its key."""
-		folder = self.folder("certificate")
+		folder = cls.folder("certificate")
 		path = str(folder / "key")
 		subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
 		                "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={names}",
@@ -193,3 +194,52 @@ class Tls(Backend):
 		with self.assertRaises(AssertionError) as caught:
 			self.tls_shim("https://127.0.0.1:1", 'ca_file = "/nonexistent/ca.pem"')
 		self.assertIn("ca_file /nonexistent/ca.pem cannot be read", str(caught.exception))
+
+
+class RspamdTls(Case):
+	"""rspamd's own TLS, without a terminator in front of it."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		if not shutil.which("openssl"):
+			raise unittest.SkipTest("the command openssl is not installed: no certificates")
+		cls.certificate, key = Tls.certificate("IP:127.0.0.1")
+		try:
+			cls.rspamd = cls.shared(Rspamd, tls=(cls.certificate, key))
+		except Unavailable:		# this machine's is too old
+			cls.rspamd = cls.shared(Rspamd, tls=(cls.certificate, key), release=releases.newest_other())
+		cls.url = f"https://127.0.0.1:{cls.rspamd.tls_port}"
+
+	def ask(self, options, **headers):
+		shim = self.own(Shim, config=f'backend "{self.url}" {{ {options} }}\n')
+		mail = bytes(message(**headers))
+		return shim, talk(shim.port, b"CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (len(mail), mail))
+
+	def test_verdicts(self):
+		self.rspamd.seen()
+		for score, flag in ((0, b"False"), (7, b"True"), (20, b"True")):
+			_, reply = self.ask(f'ca_file = "{self.certificate}"', X_Test_Score=score)
+			self.assertTrue(reply.startswith(b"SPAMD/1.1 0 EX_OK\r\nSpam: %s ; %d.0 / " % (flag, score)), reply)
+		self.assertEqual(len(self.rspamd.await_seen(3)), 3)
+
+	def test_large_message(self):
+		shim = self.own(Shim, config=f'backend "{self.url}" {{ ca_file = "{self.certificate}" }}\n')
+		mail = bytes(message(X_Test_Score=7)) + b"0123456789abcdef\n" * 100000
+		reply = talk(shim.port, b"CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (len(mail), mail))
+		self.assertIn(b"Spam: True ; 7.0 / ", reply)
+		self.assertEqual(self.rspamd.await_seen(1)[-1]["size"], len(mail))
+
+	def test_certificate_is_checked(self):
+		other, _ = Tls.certificate("IP:127.0.0.1")
+		self.rspamd.seen()
+		for options in ("", f'ca_file = "{other}"'):
+			_, reply = self.ask(options)
+			self.assertRegex(reply, rb"^SPAMD/1\.0 69 Service Unavailable: connecting to 127\.0\.0\.1:\d+: self-signed certificate")
+		self.assertEqual(self.rspamd.seen(), [], "a message went to somebody who is not to be believed")
+
+	def test_probe(self):
+		shim = self.own(Shim, start=False, config=f'backend "{self.url}" {{ ca_file = "{self.certificate}" }}\n')
+		done = subprocess.run([*map(str, shim.command), "--probe"], capture_output=True, text=True, check=False)
+		self.assertIn("tls", done.stdout)
+		self.assertNotIn("PROBLEM  backend", done.stdout)

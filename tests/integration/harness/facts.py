@@ -23,6 +23,8 @@ class RspamdFacts:
 		self.checks_shm_bounds = release >= (4, 1, 3)
 		# It copies what is in shared memory; before, it mapped it, and died when it shrank.
 		self.copies_shm = release >= (4, 1, 5)
+		# bind_socket = "… ssl": scan workers that speak TLS themselves.
+		self.has_tls = release >= (4,)
 
 	def threshold_beside(self, score, spam):
 		"""The threshold that an SPAMC client is shown: it moves where it and the action would disagree."""

@@ -7,12 +7,22 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import threading
 
 from . import facts, packages, process
 
 CONFIGURATION = packages.SOURCE_TREE / "tests" / "rspamd"
+
+TLS_WORKER = """
+worker "normal" {{
+	bind_socket = "127.0.0.1:{port} ssl";
+	ssl_cert = "{certificate}";
+	ssl_key = "{key}";
+	count = 1;
+}}
+"""
 
 
 class MuteListener:
@@ -49,14 +59,22 @@ class Rspamd(process.Party):
 	learning; per_user: each mailbox (Deliver-To) has a Bayes of its own.
 	fuzzy: with a fuzzy storage, whose flag 11 is FUZZY_DENIED.  extra: more
 	configuration, as text; worker: more of the normal worker's.  release: the rspamd of that suite (packages.need()).
+	tls: the files of a certificate and its key, for a worker that speaks TLS at
+	the port tls_port; Unavailable where this release has none.
 	facts: what is particular to its version.
 	"""
 
 	def __init__(self, folder, redis=None, task_timeout="8s", max_message="50mb", extra="",
-	             per_user=False, fuzzy=False, release=None, worker=""):
+	             per_user=False, fuzzy=False, release=None, worker="", tls=None):
 		super().__init__("rspamd", folder)
 		self.group = packages.need("rspamd", release)
 		self.facts = facts.RspamdFacts(version(self.group))
+		self.tls_port = process.free_port() if tls else None
+		if tls and not self.facts.has_tls:
+			raise packages.Unavailable("rspamd speaks TLS itself from 4.0 on only; this is "
+			                           + ".".join(map(str, self.facts.release)))
+		if tls:
+			extra += TLS_WORKER.format(port=self.tls_port, certificate=tls[0], key=tls[1])
 		self.share = self.group.path("usr/share/rspamd")
 		self.mute = MuteListener()
 		self.normal, self.controller, self.proxy = (process.free_port() for _ in range(3))
@@ -95,7 +113,9 @@ class Rspamd(process.Party):
 		return self
 
 	def ping(self):
-		"""Do both scanning workers and the controller answer?"""
+		"""Do all scanning workers and the controller answer?"""
+		if self.tls_port and not self._speaks_tls():
+			return False
 		for port in (self.normal, self.controller, self.proxy):
 			try:
 				status, body = self.http("GET", "/ping", port=port, timeout=2)
@@ -104,6 +124,15 @@ class Rspamd(process.Party):
 			if status != 200 or not body.startswith(b"pong"):
 				return False
 		return True
+
+	def _speaks_tls(self):
+		context = ssl.create_default_context()
+		context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+		try:
+			with socket.create_connection(("127.0.0.1", self.tls_port), timeout=2) as sock, context.wrap_socket(sock):
+				return True
+		except OSError:
+			return False
 
 	def http(self, method, path, body=None, headers=None, port=None, timeout=30):
 		"""(status, body) of one request, as a client without the shim has it."""
