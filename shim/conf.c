@@ -51,6 +51,7 @@ static cfg_opt_t listen_options[] = {
 	CFG_STR("envelope", "exim", CFGF_NONE),
 	CFG_STR("spamc_user", "ignore", CFGF_NONE),
 	CFG_STR("unnamed_user", NULL, CFGF_NONE),
+	CFG_STR("mta_name", NULL, CFGF_NONE),
 	CFG_STR("headers", "spamassassin", CFGF_NONE),
 	CFG_BOOL("report_header", cfg_false, CFGF_NONE),
 	CFG_BOOL("tell", cfg_true, CFGF_NONE),

@@ -52,6 +52,7 @@ struct conf_listen {
 	enum conf_user	 spamc_user;
 	char		*unnamed_user;	/* User: for an authenticated client whose
 					   name is not known; NULL: none */
+	char		*mta_name;	/* of the mail server; NULL: as Exim says */
 	enum rewrite_headers rewrite_headers;	/* PROCESS, HEADERS: what is added */
 	bool		 rewrite_report;	/* and X-Spam-Report to spam */
 	bool		 tell;		/* may clients train rspamd? */

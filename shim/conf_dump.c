@@ -112,6 +112,7 @@ dump_listen(FILE *f, const struct conf_listen *l)
 	fprintf(f, "\tenvelope = %s\n", conf_envelope_names[l->envelope]);
 	fprintf(f, "\tspamc_user = %s\n", conf_user_names[l->spamc_user]);
 	dump_string(f, "\t", "unnamed_user", l->unnamed_user);
+	dump_string(f, "\t", "mta_name", l->mta_name);
 	fprintf(f, "\theaders = %s\n\treport_header = %s\n\ttell = %s\n",
 	    conf_headers_names[l->rewrite_headers],
 	    l->rewrite_report ? "true" : "false", l->tell ? "true" : "false");

@@ -189,6 +189,10 @@ conf_listen_load(struct conf_listen *l, const char *address, cfg_t *sec, cfg_t *
 		    conf_user_names, 4);
 		l->spamc_user = k < 0 ? CONF_USER_IGNORE : (enum conf_user)k;
 		l->unnamed_user = conf_copy(cfg_getstr(sec, "unnamed_user"));
+		l->mta_name = conf_copy(cfg_getstr(sec, "mta_name"));
+		if (l->mta_name != NULL && !conf_is_host_name(l->mta_name))
+			conf_bad(address, "mta_name = \"%s\" is not a host name; "
+			    "write one such as mx.example.org", l->mta_name);
 		k = conf_choice(address, "headers", cfg_getstr(sec, "headers"),
 		    conf_headers_names, 4);
 		l->rewrite_headers = k < 0 ? REWRITE_NONE :
@@ -222,4 +226,5 @@ conf_listen_free(struct conf_listen *l)
 	free(l->owner);
 	free(l->group);
 	free(l->unnamed_user);
+	free(l->mta_name);
 }

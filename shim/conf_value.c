@@ -118,6 +118,26 @@ conf_unix_path(const char *s)
 }
 
 bool
+conf_is_host_name(const char *s)
+{
+	static const char fit[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+	size_t n;
+
+	if (strlen(s) > 253)
+		return false;
+	for (;; s += n + 1) {
+		n = strspn(s, fit);
+		if (n < 1 || n > 63 || s[0] == '-' || s[n - 1] == '-')
+			return false;
+		if (s[n] == '\0')
+			return true;
+		if (s[n] != '.')
+			return false;
+	}
+}
+
+bool
 conf_fits_unix(const char *path)
 {
 	return *path == '/' &&

@@ -45,6 +45,13 @@ int	conf_choice(const char *where, const char *key, const char *s,
  */
 bool	conf_host_port(const char *s, char **host, char **port);
 
+/*
+ * Is S a host name (RFC 1123, 2.1): labels of letters, digits and hyphens, of
+ * 63 bytes at most and without a hyphen at either end, with dots between, and
+ * of 253 bytes in all?
+ */
+bool	conf_is_host_name(const char *s);
+
 /* Is PATH absolute, and not longer than a socket's address can be? */
 bool	conf_fits_unix(const char *path);
 

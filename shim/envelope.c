@@ -57,7 +57,8 @@ envelope_forget_client(struct envelope *e)
 	free(e->helo);
 	free(e->hostname);
 	free(e->queue_id);
-	e->ip = e->helo = e->hostname = e->queue_id = NULL;
+	free(e->mta_name);
+	e->ip = e->helo = e->hostname = e->queue_id = e->mta_name = NULL;
 	e->authenticated = false;
 }
 
@@ -169,7 +170,8 @@ set_client(struct envelope *e, const struct exim_lines *seen)
 	e->authenticated = is_authenticated(seen);
 	if (set_slice(&e->ip, &seen->client.ip) != 0 ||
 	    set_slice(&e->hostname, &seen->client.hostname) != 0 ||
-	    set_slice(&e->queue_id, &seen->queue_id) != 0)
+	    set_slice(&e->queue_id, &seen->queue_id) != 0 ||
+	    set_slice(&e->mta_name, &seen->by) != 0)
 		return -1;
 	return set_helo(e, seen);
 }

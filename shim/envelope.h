@@ -31,6 +31,7 @@ struct envelope {
 	char	 *hostname;	/* verified name of the client */
 	char	 *queue_id;
 	char	 *user;		/* the SMTP-authenticated name */
+	char	 *mta_name;	/* of the mail server itself, by Exim's Received: */
 	bool	  authenticated;	/* the client was, perhaps as nobody knows whom */
 };
 
@@ -61,7 +62,7 @@ int	envelope_set(char **field, const char *value, size_t len);
 
 /*
  * Makes E forget all that Exim's Received: tells: the client's address, HELO
- * and name, the queue id, and that it was authenticated.
+ * and name, the queue id, the server's name, and that it was authenticated.
  */
 void	envelope_forget_client(struct envelope *e);
 

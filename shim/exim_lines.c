@@ -187,7 +187,7 @@ read_by(struct slice *s, struct slice *line, struct exim_lines *seen)
 	bool folded = false;
 	enum exim_lines_result r;
 
-	if (!slice_take(line, "by ") || !exim_client_take_host(line, &word) ||
+	if (!slice_take(line, "by ") || !exim_client_take_host(line, &seen->by) ||
 	    !slice_take(line, " "))
 		return EXIM_LINES_BAD;
 	if (slice_take(line, "with ")) {

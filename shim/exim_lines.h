@@ -31,6 +31,7 @@ struct exim_lines {
 
 	/* exim_lines_received() fills these */
 	struct exim_client	client;
+	struct slice		by;		/* the mail server's own name */
 	struct slice		protocol;	/* with Exim's marks */
 	struct slice		queue_id;
 };

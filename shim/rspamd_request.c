@@ -90,6 +90,7 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	header(out, left, "User", "", user, "");
 	header(out, left, "Deliver-To", "", rq->deliver_to, "");
 	header(out, left, "Settings-ID", "", rq->settings_id, "");
+	header(out, left, "MTA-Name", "", rq->mta_name, "");
 	if (e != NULL)
 		recipients(out, left, e);
 	text_puts(out, "\r\n");

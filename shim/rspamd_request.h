@@ -30,6 +30,7 @@ struct rspamd_request {
 	const char		*user;		/* instead of the envelope's */
 	const char		*deliver_to;
 	const char		*settings_id;	/* which of rspamd's settings */
+	const char		*mta_name;	/* what Authentication-Results is of */
 };
 
 /* What did not fit; for the log. */

@@ -250,6 +250,7 @@ send_to(struct scan *s, int i)
 	s->backend = pool_backend(job->pool, (size_t)i);
 	rq.host = backend_host(s->backend);
 	rq.keep = backend_idle(s->backend) != NULL;
+	rq.mta_name = job->mta_name;
 	set_user(job, &rq);
 	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
 	if (rspamd_request_head(&head, &rq, &s->left) == 0)

@@ -29,6 +29,7 @@ struct scan_job {
 	struct pool		*pool;
 	const struct spamd_request *request;
 	const struct envelope	*envelope;	/* NULL: nothing is known */
+	const char		*mta_name;	/* the mail server's; NULL: unknown */
 	struct evbuffer		*body;
 	const char		*peer;		/* for the log */
 };

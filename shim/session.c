@@ -261,6 +261,26 @@ on_scan(struct scan *scan, void *arg)
 	reply(s);
 }
 
+/*
+ * The mail server's name: as the listener is told, else as Exim's own Received:
+ * says.  A RSPAMC request has the queue id in its head, and a line with another
+ * is not of the Exim that sent it.  NULL: not known.
+ */
+static const char *
+mta_name(const struct session *s)
+{
+	const struct envelope *head = s->request->envelope;
+
+	if (s->listen->mta_name != NULL || s->exim == NULL)
+		return s->listen->mta_name;
+	if (s->request->dialect == SPAMD_RSPAMC &&
+	    (head == NULL || head->queue_id == NULL ||
+	    s->exim->queue_id == NULL ||
+	    strcmp(head->queue_id, s->exim->queue_id) != 0))
+		return NULL;
+	return s->exim->mta_name;
+}
+
 /* Sends the message to rspamd. */
 static void
 start_scan(struct session *s)
@@ -269,6 +289,7 @@ start_scan(struct session *s)
 	struct scan_job job = { .conf = env->conf, .listen = s->listen,
 	    .pool = env->pool,
 	    .request = s->request, .envelope = s->envelope,
+	    .mta_name = mta_name(s),
 	    .body = message_body(s->message), .peer = s->peer };
 
 	s->state = STATE_SCAN;
@@ -305,6 +326,8 @@ read_envelope(struct session *s)
 		envelope_forget_client(s->exim);
 		res = ENVELOPE_ADDRESSES;
 	}
+	if (rspamc)
+		return envelope_unquote(s->request->envelope, s->exim);
 	s->envelope = s->exim;
 	s->ledger.account.envelope_from = res == ENVELOPE_FULL ? "exim" :
 	    "exim-addresses";

@@ -203,6 +203,7 @@ same_listen(const struct conf_listen *a, const struct conf_listen *b)
 	SAME_STRING(key);
 	SAME_STRING(client_ca);
 	SAME_STRING(unnamed_user);
+	SAME_STRING(mta_name);
 	SAME_IF_SET(tls);
 	require(x.nallow == y.nallow);
 	same_strings(x.allow_text, y.allow_text, x.nallow);

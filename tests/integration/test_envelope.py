@@ -2,7 +2,7 @@
 
 import re
 
-from harness import Case, Exim, FakeRspamd, Shim, common_rspamd, message
+from harness import Case, Exim, FakeRspamd, Rspamd, Shim, common_rspamd, message
 
 HOSTS = {"127.0.0.9": "host9.example", "::1": "six.example"}
 # The headers by which rspamd is told of the envelope.
@@ -336,3 +336,67 @@ class RealRspamd(Case):
 			exim.send(message(), recipients=recipients)
 			seen, = self.rspamd.await_seen()
 			self.assertEqual(seen["rcpt"], recipients)
+
+
+class MtaName(Case):
+	"""The mail server's name, for which rspamd writes Authentication-Results."""
+
+	RESULTS = 'milter_headers { use = ["authentication-results"]; skip_local = false; local_headers = ["authentication-results"]; }'
+	LIE = (b"Received: from localhost ([127.0.0.1] helo=evil)\n\tby evil.example with esmtp (Exim 4.96)\n"
+	       b"\t(envelope-from <sender@client.example>)\n\tid 1xVN9B-00063X-1j\n\tfor user@mx.example;\n"
+	       b"\tMon, 01 Jun 2026 00:00:00 +0000\n")
+
+	@classmethod
+	def setUpClass(cls):
+		cls.rspamd = cls.shared(Rspamd, extra=cls.RESULTS)
+
+	def setUp(self):
+		super().setUp()
+		self.rspamd.seen()
+
+	def listener(self, options):
+		shim = self.own(Shim, config="", start=False)
+		shim.write_config(f'listen "{shim.address}" {{ {options} }}\nbackend "{self.rspamd.url}" {{ }}\n')
+		return shim.start()
+
+	def told(self, shim, variant, mail=None, **options):
+		"""What rspamd was told of one mail, and the report."""
+		exim = self.own(Exim, shim.spamd_address(variant), **options)
+		exim.send(mail or message(X_Test_Score=7))
+		seen, = self.rspamd.await_seen()
+		return seen["headers"].get("MTA-Name"), exim.seen()[-1]["spam_report"]
+
+	def test_of_exims_own_line(self):
+		for variant in (True, False):
+			name, report = self.told(self.listener(""), variant, self.LIE + message(X_Test_Score=7))
+			self.assertEqual(name, "mx.test.example")
+			self.assertRegex(report, rb"X-Milter-Add: Authentication-Results(\[\d+\])?: mx\.test\.example;")
+
+	def test_the_key_wins(self):
+		for envelope in ("exim", "addresses", "none"):
+			shim = self.listener(f'envelope = {envelope} mta_name = "mx1.example.org"')
+			for variant in (True, False):
+				self.assertEqual(self.told(shim, variant)[0], "mx1.example.org")
+
+	def test_where_the_line_is_not_read(self):
+		for envelope in ("addresses", "none"):
+			shim = self.listener(f"envelope = {envelope}")
+			for variant in (True, False):
+				self.assertEqual(self.told(shim, variant)[0], None)
+
+	def test_a_line_of_the_senders(self):
+		"""Exim writes no Received:, so that the first one is the sender's: with variant=rspamd the queue id tells."""
+		for setting, variant in (("received_header_text =\n", True), ("received_header_text = Received: by us; $tod_full\n", True),
+		                         ("received_header_text = Received: by us; $tod_full\n", False)):
+			name, _ = self.told(self.listener(""), variant, self.LIE + message(X_Test_Score=7), options=setting)
+			self.assertEqual(name, None)
+
+	def test_no_host_name(self):
+		longest = ".".join(["x" * 63, "y" * 63, "z" * 63, "w" * 61])
+		for good in ("a", "0-0.example", "x" * 63 + ".example", longest):
+			self.listener(f'mta_name = "{good}"')
+		for bad in ("mx example", "-mx.example", "mx-.example", "mx..example", ".example", "mx.example.", "mx_1.example", "mx/1",
+		            "mx\x01", "mx\r", "m\u00fcx.example", "[192.0.2.1]", "x" * 64 + ".example", longest + "w"):
+			with self.subTest(bad), self.assertRaises(AssertionError) as caught:
+				self.listener(f'mta_name = "{bad}"')
+			self.assertIn("is not a host name; write one such as mx.example.org", str(caught.exception))

@@ -36,7 +36,7 @@ static const char forged[] =
     MBOX "X-Envelope-From: <forged@evil.example>\n"
     "X-Envelope-To: forged@evil.example\n"
     "Received: from forged.example ([127.0.0.1] helo=forged.example)\n"
-    BY REST
+    "\tby forged.example with esmtp (Exim 4.96)\n" REST
     "Subject: x\n\nbody\n";
 
 struct sample {
@@ -595,6 +595,9 @@ check_envelope(const struct sample *s, const struct envelope *e)
 	check_string(s, "hostname", e->hostname, s->hostname);
 	check_string(s, "queue id", e->queue_id, s->queue_id);
 	check_string(s, "user", e->user, NULL);
+	/* it stands in all of the forms that are Exim's own */
+	check_string(s, "mail server's name", e->mta_name,
+	    s->result == ENVELOPE_FULL ? "mx.example.org" : NULL);
 	REQUIRE(e->authenticated == s->authenticated,
 	    "%s: authenticated", s->name);
 }

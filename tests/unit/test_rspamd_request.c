@@ -123,6 +123,42 @@ START_TEST(all_known)
 }
 END_TEST
 
+/* Of the mail server's name a value that is no value is left out, too. */
+START_TEST(mta_name)
+{
+	static const char *const bad[] = { "mx\r\nFile: /etc/passwd", "mx\t",
+	    "mx\x7f", "mx\nx" };
+	struct rspamd_request_left left;
+	struct rspamd_request rq = { .host = "127.0.0.1:11333", .length = 352,
+	    .mta_name = "mx.example.org" };
+	struct text out;
+	char *longest;
+	size_t i;
+
+	text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+	ck_assert_int_eq(rspamd_request_head(&out, &rq, &left), 0);
+	unit_text(&out, START "MTA-Name: mx.example.org\r\n\r\n");
+	text_free(&out);
+	for (i = 0; i < COUNT(bad); i++) {
+		rq.mta_name = bad[i];
+		text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+		ck_assert_int_eq(rspamd_request_head(&out, &rq, &left), 0);
+		unit_text(&out, START "\r\n");
+		ck_assert_uint_eq(left.values, 1);
+		text_free(&out);
+	}
+	for (i = 0; i < 2; i++) {
+		longest = unit_repeat('x', RSPAMD_REQUEST_VALUE_MAX + i);
+		rq.mta_name = longest;
+		text_init(&out, RSPAMD_REQUEST_HEAD_MAX);
+		ck_assert_int_eq(rspamd_request_head(&out, &rq, &left), 0);
+		ck_assert_uint_eq(left.values, i);
+		text_free(&out);
+		free(longest);
+	}
+}
+END_TEST
+
 START_TEST(null_sender)
 {
 	struct rspamd_request_left left;
@@ -459,6 +495,7 @@ rspamd_request_suite(void)
 	tcase_add_test(tc, all_known);
 	tcase_add_test(tc, null_sender);
 	tcase_add_test(tc, users);
+	tcase_add_test(tc, mta_name);
 	tcase_add_test(tc, large_message);
 	tc = unit_case(s, "limits");
 	tcase_add_test(tc, value_limit);
