@@ -5,6 +5,7 @@ unshare --mount --pid --fork.  FOLDER is the command's, in the tree.  With
 --alone there is a network of its own, too, of which only loopback is up.
 """
 
+import ctypes
 import os
 import pathlib
 import subprocess
@@ -15,15 +16,27 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from common import debian_tree		# noqa: E402  (after the path is set)
 
+MNT_DETACH = 2
+
 
 def mount(*words):
 	subprocess.run(["mount", *map(str, words)], check=True)
+
+
+def change_root(root):
+	"""The tree becomes the root of all mounts.  After a mere chroot nothing in it may have mounts or users of its own."""
+	os.chdir(root)
+	subprocess.run(["pivot_root", ".", "."], check=True)
+	libc = ctypes.CDLL(None, use_errno=True)
+	if libc.umount2(b".", MNT_DETACH) != 0:		# the old root, which lies on the new one
+		raise OSError(ctypes.get_errno(), "the old root cannot be unmounted")
 
 
 def main():
 	root, folder, *command = sys.argv[1:]
 	root = pathlib.Path(root)
 	mount("--make-rprivate", "/")
+	mount("--bind", root, root)
 	while command[0].startswith("--"):
 		if command[0] == "--alone":
 			debian_tree.loopback_up()
@@ -34,7 +47,7 @@ def main():
 	mount("-t", "proc", "proc", root / "proc")
 	for name in ("sys", "dev"):
 		mount("--rbind", f"/{name}", root / name)
-	os.chroot(root)
+	change_root(root)
 	os.chdir(folder)
 	# A shell stays as process 1, which inherits orphans and ends them.
 	os.execve("/bin/bash", ["bash", "-c", '"$@"; exit $?', "bash", *command], os.environ)
