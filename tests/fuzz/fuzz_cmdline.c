@@ -33,9 +33,9 @@ static const char file[] =
 
 static FILE *nowhere;
 
-/* A command line, as main() gets it. */
+/* A command line, as main() gets it; in our form it may need one more, a "--". */
 struct line {
-	char	*argv[ARGUMENTS_MAX + 2];
+	char	*argv[ARGUMENTS_MAX + 3];
 	int	 argc;
 };
 
@@ -64,8 +64,7 @@ add(struct line *l, const char *name, const char *p, size_t len)
 	size_t n = strlen(name);
 	char *s;
 
-	if (l->argc > ARGUMENTS_MAX)
-		return;
+	require(l->argc <= ARGUMENTS_MAX + 1);
 	require((s = malloc(n + len + 1)) != NULL);
 	memcpy(s, name, n);
 	if (len > 0)
@@ -199,7 +198,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < size; i++)
 		which += data[i];
 	add(&l, "rspamd-shim", NULL, 0);
-	while (p < end) {
+	/* the program's name is one of them */
+	while (p < end && l.argc <= ARGUMENTS_MAX) {
 		if ((nul = memchr(p, '\0', (size_t)(end - p))) == NULL)
 			nul = end;
 		add(&l, "", p, (size_t)(nul - p));

@@ -10,6 +10,21 @@ from harness import Case, Exim, FakeRspamd, Unavailable, common_rspamd, message,
 from harness.matrix_table import made, write
 
 
+class Reachable(Case):
+	def test_link_into_a_closed_folder(self):
+		"""As a build folder below /root is to the servers' user."""
+		if os.geteuid() != 0:
+			self.skipTest("only root starts servers as another user")
+		closed, open_to_all = self.folder("closed"), self.folder("open")
+		(closed / "program").write_text("a program\n")
+		os.chown(closed, 0, 0)
+		closed.chmod(0o700)
+		(open_to_all / "program").symlink_to(closed / "program")
+		for path in (closed / "program", open_to_all / "program"):
+			done = subprocess.run(["cat", process.reachable(path)], capture_output=True, **process.run_as())
+			self.assertEqual((done.stdout, done.stderr), (b"a program\n", b""))
+
+
 class EximAndRspamd(Case):
 	@classmethod
 	def setUpClass(cls):

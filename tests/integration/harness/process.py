@@ -65,9 +65,9 @@ def run_dir(name):
 
 
 def reachable(path):
-	"""path, or a copy of that file where the servers' user can read it."""
+	"""path, or a copy of that file where the servers' user can read it; also of one that is a link into a closed folder."""
 	path = pathlib.Path(path)
-	if os.geteuid() != 0 or packages.traversable(path.parent):
+	if os.geteuid() != 0 or all(packages.traversable(p.parent) for p in (path, path.resolve())):
 		return path
 	copy = run_dir("files") / path.name
 	if not copy.exists():
