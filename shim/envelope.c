@@ -95,6 +95,47 @@ envelope_add_rcpt(struct envelope *e, const char *addr, size_t len)
 	return 0;
 }
 
+/* ---- Exim 4.100's quotes ---- */
+
+/*
+ * Is Q the address A with its local part in quotes?  There '"' and '\\' have a
+ * backslash, and CR and LF, which are '?' in A, are "\\r" and "\\n".
+ */
+static bool
+is_requoted(const char *q, const char *a)
+{
+	if (*q++ != '"')
+		return false;
+	for (; *q != '"'; q++, a++)
+		if (*q == '\\') {
+			q++;
+			if (*a == '?' ? *q != 'r' && *q != 'n' :
+			    *q != *a || (*a != '"' && *a != '\\'))
+				return false;
+		} else if (*q == '\0' || *q != *a || *a == '\\')
+			return false;
+	return *a == '@' && strcmp(q + 1, a) == 0;
+}
+
+static int
+unquote(char **field, const char *line)
+{
+	if (*field == NULL || line == NULL || !is_requoted(*field, line))
+		return 0;
+	return envelope_set(field, line, strlen(line));
+}
+
+int
+envelope_unquote(struct envelope *e, const struct envelope *lines)
+{
+	size_t i;
+
+	for (i = 0; i < e->nrcpt && i < lines->nrcpt; i++)
+		if (unquote(&e->rcpt[i], lines->rcpt[i]) != 0)
+			return -1;
+	return unquote(&e->sender, lines->sender);
+}
+
 /* ---- from what was seen to the envelope ---- */
 
 /* The protocol's name as it is without the marks that Exim puts before it. */

@@ -61,6 +61,15 @@ int	envelope_add_rcpt(struct envelope *e, const char *addr, size_t len);
 int	envelope_set(char **field, const char *value, size_t len);
 
 /*
+ * Exim 4.100 puts a local part that is no plain atom in quotes, once more if
+ * it has some, when it writes a RSPAMC request: <"\"a b\""@x> is "a b"@x.  Each
+ * address of E that is one of LINES, at the same place, with such quotes
+ * becomes that of LINES, which Exim's own lines above the message tell.
+ * Returns 0, or -1 without memory.
+ */
+int	envelope_unquote(struct envelope *e, const struct envelope *lines);
+
+/*
  * Makes E forget all that Exim's Received: tells: the client's address, HELO
  * and name, the queue id, the server's name, and that it was authenticated.
  */

@@ -338,23 +338,6 @@ mend_utf8(char *p, size_t len)
 	}
 }
 
-/* Appends the N bytes at P, 3 at most, as 4 characters of base64. */
-static void
-put_quantum(struct text *t, const char *p, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint32_t bits = 0;
-	char q[4];
-	size_t i;
-
-	for (i = 0; i < 3; i++)
-		bits = bits << 8 | (i < n ? (unsigned char)p[i] : 0);
-	for (i = 0; i < 4; i++)
-		q[i] = i <= n ? digits[bits >> (18 - 6 * i) & 63] : '=';
-	text_put(t, q, sizeof(q));
-}
-
 /*
  * The verdict's JSON in base64, folded: so nothing that the mail's author
  * wrote can become a header line, and folding changes none of it.
@@ -377,10 +360,11 @@ put_result(struct text *t, const struct verdict *v, const char *eol)
 	else {
 		mend_utf8(json, len);
 		text_puts(t, "X-Spam-Result: ");
-		for (i = 0; i < len; i += 3) {
-			if (i > 0 && i % RESULT_LINE == 0)
+		for (i = 0; i < len; i += RESULT_LINE) {
+			if (i > 0)
 				text_printf(t, "%s\t", eol);
-			put_quantum(t, json + i, len - i < 3 ? len - i : 3);
+			text_base64(t, json + i, len - i < RESULT_LINE ?
+			    len - i : RESULT_LINE);
 		}
 		text_puts(t, eol);
 	}

@@ -300,7 +300,8 @@ start_scan(struct session *s)
 
 /*
  * Learns the envelope from Exim's own lines at the message's start, unless
- * RSPAMC's headers have told it; the lines are taken off then too.
+ * RSPAMC's headers have told it; the lines are taken off then too, and show
+ * what Exim 4.100 has quoted.
  * Returns 0, or -1 without memory.
  */
 static int
@@ -320,8 +321,10 @@ read_envelope(struct session *s)
 	if ((s->exim = envelope_new()) == NULL)
 		return -1;
 	res = message_envelope(s->message, s->exim);
-	if (res == ENVELOPE_NONE || rspamc)
+	if (res == ENVELOPE_NONE)
 		return 0;
+	if (rspamc)
+		return envelope_unquote(s->request->envelope, s->exim);
 	if (s->listen->envelope == CONF_ENVELOPE_ADDRESSES) {
 		envelope_forget_client(s->exim);
 		res = ENVELOPE_ADDRESSES;

@@ -131,6 +131,29 @@ text_printf(struct text *t, const char *fmt, ...)
 	t->len += (size_t)n;
 }
 
+void
+text_base64(struct text *t, const void *p, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = p;
+	uint32_t bits;
+	size_t i, n;
+	char q[4];
+
+	for (; len > 0; s += n, len -= n) {
+		n = len < 3 ? len : 3;
+		bits = (uint32_t)s[0] << 16;
+		if (n > 1)
+			bits |= (uint32_t)s[1] << 8;
+		if (n > 2)
+			bits |= s[2];
+		for (i = 0; i < sizeof(q); i++)
+			q[i] = i <= n ? digits[bits >> (18 - 6 * i) & 63] : '=';
+		text_put(t, q, sizeof(q));
+	}
+}
+
 size_t
 text_utf8(const char *p, size_t len)
 {

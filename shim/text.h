@@ -45,6 +45,9 @@ void	text_number(struct text *t, uint64_t n);
 void	text_printf(struct text *t, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 
+/* Appends the LEN bytes at P in base64, padded. */
+void	text_base64(struct text *t, const void *p, size_t len);
+
 /*
  * Appends the LEN bytes at P as a piece of one line: a line break with the
  * white space around it becomes one space (so a folded header value is

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cjson/cJSON.h>
 
 #include "arena.h"
+#include "encoded_word.h"
 #include "text.h"
 #include "verdict.h"
 
@@ -53,6 +55,28 @@ string_of(const cJSON *obj, const char *name)
 
 	s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(obj, name));
 	return s != NULL && *s != '\0' ? s : NULL;
+}
+
+/*
+ * S, a subject, with encoded words that every mail program reads.  Without
+ * memory it is S itself.
+ */
+static const char *
+mended_subject(const struct verdict *v, const char *s)
+{
+	size_t len = s != NULL ? strlen(s) : 0;
+	const char *mended = s;
+	struct text t;
+	char *copy;
+
+	if (len == 0)
+		return s;
+	text_init(&t, ENCODED_WORD_MENDED_MAX(len));
+	if (encoded_word_mend(&t, s, len) &&
+	    (copy = arena_get(v->memory, t.len + 1)) != NULL)
+		mended = memcpy(copy, t.buf, t.len + 1);
+	text_free(&t);
+	return mended;
 }
 
 /* The finite number called NAME in OBJ, or NAN. */
@@ -212,7 +236,8 @@ add_milter(struct verdict *v, const char *name, const char *value, int index)
 		return;
 	m = &v->milter[v->nmilter++];
 	m->name = name;
-	m->value = value;
+	m->value = strcasecmp(name, "Subject") == 0 ?
+	    mended_subject(v, value) : value;
 	m->index = index;
 }
 
@@ -341,7 +366,7 @@ take_all(struct verdict *v)
 	v->time_real = number_of(doc, "time_real");
 	v->skipped = cJSON_IsTrue(
 	    cJSON_GetObjectItemCaseSensitive(doc, "is_skipped"));
-	v->subject = string_of(doc, "subject");
+	v->subject = mended_subject(v, string_of(doc, "subject"));
 	v->message_id = string_of(doc, "message-id");
 	milter = cJSON_GetObjectItemCaseSensitive(doc, "milter");
 	take_reject(v, doc, milter);

@@ -5,6 +5,7 @@
  * verdict.c is the only file that knows the JSON library.  Strings are as
  * rspamd sent them (the mail's author wrote parts of some): they are NUL-
  * terminated but may hold control characters and bytes that are not UTF-8.
+ * Only subjects are mended: rspamd's encoded words (encoded_word.h).
  */
 #ifndef VERDICT_H_
 #define VERDICT_H_

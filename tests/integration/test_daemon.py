@@ -119,7 +119,7 @@ class Background(Case):
 		if self.pid_file.is_file():
 			pid = int(self.pid_file.read_text())
 			os.kill(pid, signal.SIGTERM)
-			wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end")
+			wait_until(lambda: process.has_ended(pid), "the daemon's end")
 			self.assertFalse(self.pid_file.exists())
 
 	def command(self, pid_file=None, listen=()):
@@ -159,7 +159,7 @@ class Background(Case):
 			wait_until(lambda: kin.seek(0) == 0 and kin.read(), "a process in the background")
 		self.assertIsNone(command.poll())
 		pid = int(self.pid_file.read_text())
-		self.addCleanup(wait_until, lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end")
+		self.addCleanup(wait_until, lambda: process.has_ended(pid), "the daemon's end")
 		self.addCleanup(os.kill, pid, signal.SIGTERM)
 		self.assertEqual(command.wait(process.PATIENCE), 0)
 		self.assertTrue(self.pings())
@@ -422,7 +422,7 @@ class Signals(Case):
 		workers = shim.workers()
 		os.kill(shim.process.pid, signal.SIGKILL)
 		shim.wait()
-		wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), "the workers end")
+		wait_until(lambda: all(process.has_ended(pid) for pid in workers), "the workers end")
 
 	def test_pid_file(self):
 		path = self.folder("pid") / "shim.pid"

@@ -57,8 +57,9 @@ class SpamAssassin(Base):
 			f"spamd_socket=127.0.0.1:{cls.shim.port}\nreject_threshold=15\nmunge_subject_threshold=8\n"
 			"subject_prefix=[SPAM]\n"})
 
-	def expect(self, action, score, required, subject="a test", spam=False):
+	def expect(self, action, score, subject="a test", spam=False):
 		"""What the plugin makes of the reply: it adds no empty X-Spam-Level."""
+		required = self.rspamd.facts.threshold_beside(score, spam)
 		marks = {"Subject": subject, "X-Spam-Checker-Version": "rspamd-shim N (rspamd/N)",
 		         "X-Spam-Status": f"{'Yes' if spam else 'No'}, score={score:.1f} required={required:.1f} tests="
 		                          f"{'TEST_SCORE' if score else 'none'}\n\tautolearn=disabled version=N",
@@ -70,39 +71,40 @@ class SpamAssassin(Base):
 		return marks
 
 	def test_ham(self):
-		self.assertEqual(self.marks(**MAILS["no action"]), self.expect("no action", 1.5, 15))
-		self.assertEqual(self.marks(**MAILS["greylist"]), self.expect("greylist", 5, 15))
+		self.assertEqual(self.marks(**MAILS["no action"]), self.expect("no action", 1.5))
+		self.assertEqual(self.marks(**MAILS["greylist"]), self.expect("greylist", 5))
 
 	def test_spam(self):
-		self.assertEqual(self.marks(**MAILS["add header"]), self.expect("add header", 7.4, 7.4, spam=True))
+		self.assertEqual(self.marks(**MAILS["add header"]), self.expect("add header", 7.4, spam=True))
 
 	def test_the_subject_is_the_plugins_own(self):
 		"""It takes the score, and neither the message that comes back nor rspamd's subject."""
 		self.assertEqual(self.marks(**MAILS["rewrite subject"], X_Test_Subject="rspamd's"),
-		                 self.expect("rewrite subject", 9, 9, "[SPAM] a test", spam=True))
+		                 self.expect("rewrite subject", 9, "[SPAM] a test", spam=True))
 
 	def test_soft_reject(self):
 		"""The plugin knows no such thing: the mail passes, and a header tells."""
-		self.assertEqual(self.marks(**MAILS["soft reject"]), self.expect("soft reject", 0, 15))
+		self.assertEqual(self.marks(**MAILS["soft reject"]), self.expect("soft reject", 0))
 
 	def test_reject(self):
 		self.assertEqual(repr(self.haraka.send(message(**MAILS["reject"]))), "550 spam score exceeded threshold")
 
 	def test_reject_without_a_score(self):
 		"""The plugin rejects by the score alone; the mail is marked as spam."""
-		self.assertEqual(self.marks(X_Test_Action="reject"), self.expect("reject", 0, 0, spam=True))
+		self.assertEqual(self.marks(X_Test_Action="reject"), self.expect("reject", 0, spam=True))
 
 	def test_foreign_marks(self):
 		marks = self.marks(**MAILS["no action"], X_Spam_Status="No, score=-99", X_Spam_Flag="YES")
 		# The plugin renames what comes back as ours; no flag came back.
 		self.assertEqual(marks.pop("X-Old-Spam-Status"), "No, score=-99")
-		self.assertEqual(marks, {**self.expect("no action", 1.5, 15), "X-Spam-Flag": "YES"})
+		self.assertEqual(marks, {**self.expect("no action", 1.5), "X-Spam-Flag": "YES"})
 
 	def test_notes(self):
 		reply = self.haraka.send(message(X_Test_Score=1, X_Test_Bulk=40))
 		notes = self.haraka.delivered(reply)[1]["spamassassin"]
 		tests = {"TEST_SCORE", *(f"TEST_BULK_{i:03d}" for i in range(1, 41))}
-		self.assertEqual((notes["score"], notes["required"], set(notes["tests"].split(","))), (1.4, 15, tests))
+		self.assertEqual((notes["score"], notes["required"], set(notes["tests"].split(","))),
+		                 (1.4, self.rspamd.facts.shown_threshold, tests))
 
 	def test_body(self):
 		"""What rspamd gets: the mail as it came, below two lines of the plugin's."""

@@ -78,7 +78,8 @@ class Milter(Base):
 
 	def test_subject_beyond_ascii(self):
 		mail = self.receive(X_Test_Score=9, X_Test_Subject="caf\u00e9")
-		self.assertEqual(mail.get_all("Subject"), ["=?UTF-8?Q?caf=C3=A9?="])
+		encoded = "caf=?UTF-8?Q?=C3=A9?=" if self.rspamd.facts.encodes_within_words else "=?UTF-8?Q?caf=C3=A9?="
+		self.assertEqual(mail.get_all("Subject"), [encoded])
 
 	def test_what_rspamd_is_told(self):
 		self.rspamd.seen()

@@ -110,7 +110,7 @@ class Failover(Pool):
 		cls.bad, cls.well = cls.shared(FakeRspamd), cls.shared(FakeRspamd)
 		cls.well.answer(GOOD)
 		cls.shim = cls.shared(Shim, config=f'backend "{cls.bad.url}" {{}}\nbackend "{cls.well.url}" {{ priority = 1 }}\n'
-		                      "timeout_wait = 0.3\ntimeout_receive = 0.3\ntimeout_send = 0.3\n")
+		                      "timeout_wait = 2\ntimeout_receive = 2\ntimeout_send = 2\n")
 
 	def patient(self):
 		"""A shim whose time is enough for a large message on a busy machine."""
@@ -1083,6 +1083,7 @@ defaults
 	timeout connect 2s
 	timeout client 60s
 	timeout server 60s
+	timeout check 60s
 	retries 3
 	option redispatch
 	retry-on conn-failure empty-response

@@ -9,7 +9,7 @@ import unittest
 
 import build
 import tree
-from harness import FakeRspamd, spamc_request, talk, verdict, wait_until
+from harness import FakeRspamd, process, spamc_request, talk, verdict, wait_until
 
 PACKAGES = ("rspamd-shim", "exim-rspamd")
 UNITS = ("multi-user.target.wants/rspamd-shim.service", "sockets.target.wants/rspamd-shim.socket")
@@ -132,7 +132,7 @@ class Lifecycle(unittest.TestCase):
 		self.tree.run("rspamd-shim", "--check-config")
 		self.tree.run("rspamd-shim", "--daemon", "--pid-file", "/run/rspamd-shim.pid")
 		pid = int(self.tree.path("/run/rspamd-shim.pid").read_text())
-		self.addCleanup(wait_until, lambda: not os.path.exists(f"/proc/{pid}"), "the daemon's end")
+		self.addCleanup(wait_until, lambda: process.has_ended(pid), "the daemon's end")
 		self.addCleanup(os.kill, pid, 15)
 		self.assertEqual(talk(783, b"PING SPAMC/1.5\r\n\r\n"), b"SPAMD/1.5 0 PONG\r\n")
 		workers = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -33,7 +33,7 @@ class Failed(Exception):
 
 def folder():
 	"""Where trees and downloaded packages are kept."""
-	path = packages.deps_dir() / "releases"
+	path = packages.deps_dir() / "trees"
 	path.mkdir(mode=0o755, parents=True, exist_ok=True)
 	return path
 

@@ -166,6 +166,7 @@ main(void)
 	srunner_add_suite(sr, attempts_suite());
 	srunner_add_suite(sr, decimal_suite());
 	srunner_add_suite(sr, spamd_request_suite());
+	srunner_add_suite(sr, encoded_word_suite());
 	srunner_add_suite(sr, envelope_suite());
 	srunner_add_suite(sr, inflate_suite());
 	srunner_add_suite(sr, access_suite());

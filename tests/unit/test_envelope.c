@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "envelope.h"
+#include "unit.h"
 
 Suite	*envelope_suite(void);
 
@@ -688,7 +689,6 @@ check_all_ways(const struct sample *s)
 	check_ends(s);
 }
 
-#define COUNT(a)	((int)(sizeof(a) / sizeof((a)[0])))
 
 START_TEST(test_forms)
 {
@@ -906,6 +906,187 @@ START_TEST(test_forget_client)
 }
 END_TEST
 
+/*
+ * What Exim writes of one recipient: the value of Rcpt: in its request, and
+ * X-Envelope-To: in the body.  As recorded.
+ */
+static const struct wire {
+	const char *rcpt, *line;
+} wires[] = {
+	/* Exim 4.100.1 */
+	{ "<\"\\\"a b\\\"\"@x.example>", "\"a b\"@x.example" },
+	{ "<\"\\\"\\\"\"@x.example>", "\"\"@x.example" },
+	{ "<\"\\\"\\\\\\\"a=b\\\\\\\"\\\"\"@x.example>", "\"\\\"a=b\\\"\"@x.example" },
+	{ "<\"\\\"q\\\\\\\"q\\\"\"@x.example>", "\"q\\\"q\"@x.example" },
+	{ "<\"\\\"b\\\\\\\\s\\\"\"@x.example>", "\"b\\\\s\"@x.example" },
+	{ "<\"\\\"<x>\\\"\"@x.example>", "\"<x>\"@x.example" },
+	{ "<\"\\\"a@b\\\"\"@x.example>", "\"a@b\"@x.example" },
+	{ "<\"\\\"a\\rb\\\"\"@x.example>", "\"a\015b\"@x.example" },
+	{ "<\"\\\"a\001b\\\"\"@x.example>", "\"a\001b\"@x.example" },
+	{ "<\"\\\"a\\\\\\rb\\\"\"@x.example>", "\"a\\\015b\"@x.example" },
+	{ "<\"\\\"a\011b\\\"\"@x.example>", "\"a\011b\"@x.example" },
+	{ "<\"j\303\266rg\"@x.example>", "j\303\266rg@x.example" },
+	{ "<\"\347\224\250\346\210\267\"@x.example>",
+	    "\347\224\250\346\210\267@x.example" },
+	{ "<\"\\\"j\303\266rg\\\"\"@x.example>", "\"j\303\266rg\"@x.example" },
+	{ "<\"\\\"\\\\\\\"\303\266\\\\\\\"\\\"\"@x.example>",
+	    "\"\\\"\303\266\\\"\"@x.example" },
+	{ "<a.b@x.example>", "a.b@x.example" },
+	{ "<a..b@x.example>", "a..b@x.example" },
+	{ "<a.@x.example>", "a.@x.example" },
+	{ "<\"\\\"a\\\".b\"@x.example>", "\"a\".b@x.example" },
+	{ "<\"\\\"a\\\".\\\"b c\\\"\"@x.example>", "\"a\".\"b c\"@x.example" },
+	{ "<\"a\\\\=b\"@x.example>", "a\\=b@x.example" },
+	{ "<\"\\\"plain\\\"\"@x.example>", "\"plain\"@x.example" },
+	{ "<o'n/e=1{x}@x.example>", "o'n/e=1{x}@x.example" },
+	{ "<\"\\\"a, b\\\"\"@x.example>", "\"a, b\"@x.example" },
+	{ "<\"\\\"\\\\a\\\"\"@x.example>", "\"\\a\"@x.example" },
+	{ "<\"\\\"x\177y\\\"\"@x.example>", "\"x\177y\"@x.example" },
+	{ "<\"\377\"@x.example>", "\377@x.example" },
+	{ "<\"\\\"\351 a\\\"\"@x.example>", "\"\351 a\"@x.example" },
+	{ "<\"\\\"a\\\\\\\\\\\\\\\"b\\\"\"@x.example>", "\"a\\\\\\\"b\"@x.example" },
+	/* Exim 4.98.2 */
+	{ "<\"a b\"@x.example>", "\"a b\"@x.example" },
+	{ "<\"\"@x.example>", "\"\"@x.example" },
+	{ "<\"\\\"a=b\\\"\"@x.example>", "\"\\\"a=b\\\"\"@x.example" },
+	{ "<\"q\\\"q\"@x.example>", "\"q\\\"q\"@x.example" },
+	{ "<\"b\\\\s\"@x.example>", "\"b\\\\s\"@x.example" },
+	{ "<\"<x>\"@x.example>", "\"<x>\"@x.example" },
+	{ "<\"a@b\"@x.example>", "\"a@b\"@x.example" },
+	{ "<\"a\015b\"@x.example>", "\"a\015b\"@x.example" },
+	{ "<\"a\001b\"@x.example>", "\"a\001b\"@x.example" },
+	{ "<\"a\\\015b\"@x.example>", "\"a\\\015b\"@x.example" },
+	{ "<\"a\011b\"@x.example>", "\"a\011b\"@x.example" },
+	{ "<j\303\266rg@x.example>", "j\303\266rg@x.example" },
+	{ "<\347\224\250\346\210\267@x.example>", "\347\224\250\346\210\267@x.example" },
+	{ "<\"j\303\266rg\"@x.example>", "\"j\303\266rg\"@x.example" },
+	{ "<\"\\\"\303\266\\\"\"@x.example>", "\"\\\"\303\266\\\"\"@x.example" },
+	{ "<a.b@x.example>", "a.b@x.example" },
+	{ "<a..b@x.example>", "a..b@x.example" },
+	{ "<a.@x.example>", "a.@x.example" },
+	{ "<\"a\".b@x.example>", "\"a\".b@x.example" },
+	{ "<\"a\".\"b c\"@x.example>", "\"a\".\"b c\"@x.example" },
+	{ "<a\\=b@x.example>", "a\\=b@x.example" },
+	{ "<\"plain\"@x.example>", "\"plain\"@x.example" },
+	{ "<o'n/e=1{x}@x.example>", "o'n/e=1{x}@x.example" },
+	{ "<\"a, b\"@x.example>", "\"a, b\"@x.example" },
+	{ "<\"\\a\"@x.example>", "\"\\a\"@x.example" },
+	{ "<\"x\177y\"@x.example>", "\"x\177y\"@x.example" },
+	{ "<\377@x.example>", "\377@x.example" },
+	{ "<\"\351 a\"@x.example>", "\"\351 a\"@x.example" },
+	{ "<\"a\\\\\\\"b\"@x.example>", "\"a\\\\\\\"b\"@x.example" },
+};
+
+/* The envelope of a body that begins with the lines of Exim for RCPTS. */
+static struct envelope *
+lines_of(const char *sender, const char *rcpts)
+{
+	struct envelope *e = envelope_new();
+	char *body = unit_format(MBOX "X-Envelope-From: <%s>\n"
+	    "X-Envelope-To: %s\n\ntext\n", sender, rcpts);
+	size_t skip;
+
+	ck_assert_int_eq(envelope_parse(body, strlen(body), true, e, &skip),
+	    ENVELOPE_ADDRESSES);
+	free(body);
+	return e;
+}
+
+static void
+add_rcpt(struct envelope *e, const char *address)
+{
+	ck_assert_int_eq(envelope_add_rcpt(e, address, strlen(address)), 0);
+}
+
+static void
+set_sender(struct envelope *e, const char *address)
+{
+	ck_assert_int_eq(envelope_set(&e->sender, address, strlen(address)), 0);
+}
+
+START_TEST(test_unquote)
+{
+	const struct wire *w = &wires[_i];
+	struct envelope *e = envelope_new();
+	struct envelope *lines = lines_of("s@x.example", w->line);
+
+	/* as spamd_request keeps it, without the brackets */
+	ck_assert_int_eq(envelope_add_rcpt(e, w->rcpt + 1,
+	    strlen(w->rcpt) - 2), 0);
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], lines->rcpt[0]);
+	/* and it is as it was, a second time, too */
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], lines->rcpt[0]);
+	envelope_free(lines);
+	envelope_free(e);
+}
+END_TEST
+
+/* An address that is not the one of Exim's line, quoted, stays. */
+static const struct wire others[] = {
+	{ "\"\\\"a b\\\"\"@x", "\"a c\"@x" },
+	{ "\"\\\"a b\\\"\"@x", "\"a b\"@y" },
+	{ "\"\\\"a b\\\"\"@x", "\"\\\"a b\\\"\"@x" },
+	{ "\"\\\"a b\"@x", "\"a b\"@x" },
+	{ "\"a\"@x", "\"a\"@x" },
+	{ "\"a\"@x", "b@x" },
+	{ "\"a\\b\"@x", "a@x" },
+	{ "\"\\a\"@x", "a@x" },
+	{ "\"a\\?\"@x", "a?@x" },
+	{ "\"a", "a@x" },
+	{ "\"a\\", "a@x" },
+	{ "\"", "a@x" },
+	{ "\"a\"", "a@x" },
+	{ "\"a\"@x.y", "a@x" },
+	{ "a@x", "\"a\"@x" },
+	{ "", "a@x" },
+};
+
+START_TEST(test_unquote_others)
+{
+	const struct wire *w = &others[_i];
+	struct envelope *e = envelope_new();
+	struct envelope *lines = lines_of(w->line, w->line);
+
+	add_rcpt(e, w->rcpt);
+	set_sender(e, w->rcpt);
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], w->rcpt);
+	ck_assert_str_eq(e->sender, w->rcpt);
+	envelope_free(lines);
+	envelope_free(e);
+}
+END_TEST
+
+START_TEST(test_unquote_many)
+{
+	struct envelope *e = envelope_new(), *none = envelope_new();
+	struct envelope *lines = lines_of("\"s s\"@x", "\"a b\"@x, b@x, \"\"@x");
+
+	/* nothing is known of the sender, and two recipients were cut */
+	add_rcpt(e, "\"\\\"a b\\\"\"@x");
+	ck_assert_int_eq(envelope_unquote(e, none), 0);
+	ck_assert_str_eq(e->rcpt[0], "\"\\\"a b\\\"\"@x");
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], "\"a b\"@x");
+	ck_assert_ptr_null(e->sender);
+	/* one that its line does not have; the sender */
+	add_rcpt(e, "b@x");
+	add_rcpt(e, "\"\\\"\\\"\"@x");
+	add_rcpt(e, "\"\\\"c\\\"\"@x");
+	set_sender(e, "\"\\\"s s\\\"\"@x");
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[1], "b@x");
+	ck_assert_str_eq(e->rcpt[2], "\"\"@x");
+	ck_assert_str_eq(e->rcpt[3], "\"\\\"c\\\"\"@x");
+	ck_assert_str_eq(e->sender, "\"s s\"@x");
+	envelope_free(lines);
+	envelope_free(none);
+	envelope_free(e);
+}
+END_TEST
+
 Suite *
 envelope_suite(void)
 {
@@ -926,6 +1107,9 @@ envelope_suite(void)
 	tcase_add_test(tc, test_add_rcpt);
 	tcase_add_test(tc, test_set);
 	tcase_add_test(tc, test_forget_client);
+	tcase_add_loop_test(tc, test_unquote, 0, COUNT(wires));
+	tcase_add_loop_test(tc, test_unquote_others, 0, COUNT(others));
+	tcase_add_test(tc, test_unquote_many);
 	suite_add_tcase(s, tc);
 	return s;
 }

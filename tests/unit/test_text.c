@@ -297,6 +297,29 @@ START_TEST(numbers_have_all_their_digits)
 }
 END_TEST
 
+/* The vectors of RFC 4648, 10. */
+START_TEST(base64_is_rfc_4648)
+{
+	static const char *const vectors[] = { "", "Zg==", "Zm8=", "Zm9v",
+	    "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
+	struct text t;
+	size_t i;
+
+	for (i = 0; i < COUNT(vectors); i++) {
+		text_init(&t, 8);
+		text_base64(&t, "foobar", i);
+		unit_text(&t, vectors[i]);
+		text_free(&t);
+	}
+	text_init(&t, 8);
+	text_base64(&t, "\377\376\0\377\376\0", 6);
+	unit_text(&t, "//4A//4A");
+	text_base64(&t, "", 1);
+	ck_assert(text_failed(&t));
+	text_free(&t);
+}
+END_TEST
+
 Suite *
 text_suite(void)
 {
@@ -308,6 +331,7 @@ text_suite(void)
 	tcase_add_test(tc, printf_keeps_its_bound);
 	tcase_add_test(tc, writer_grows);
 	tcase_add_test(tc, numbers_have_all_their_digits);
+	tcase_add_test(tc, base64_is_rfc_4648);
 	tc = unit_case(s, "cleaning");
 	tcase_add_loop_test(tc, clean_makes_one_line, 0, COUNT(cleaned));
 	tcase_add_test(tc, clean_cuts_at_max);

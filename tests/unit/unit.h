@@ -25,6 +25,7 @@ Suite	*budget_suite(void);
 Suite	*clients_suite(void);
 Suite	*counters_suite(void);
 Suite	*decimal_suite(void);
+Suite	*encoded_word_suite(void);
 Suite	*envelope_suite(void);
 Suite	*http_response_suite(void);
 Suite	*inflate_suite(void);

@@ -2,12 +2,17 @@
 
 Dovecot's programs are unpacked and would look for doveconf in /usr/bin; the
 scripts of program() start them through it instead, as they would themselves.
+
+Configurations of Dovecot 2.3 and of 2.4 differ in nearly every line: facts()
+tells which of the examples is for the unpacked one, and how it is started.
 """
 
 import contextlib
+import functools
 import mailbox
 import os
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -25,12 +30,75 @@ libexec_dir = {lib}
 mail_plugin_dir = {lib}/modules
 log_path = {dir}/dovecot.log
 ssl = no
-mail_location = maildir:~/Maildir
 lda_mailbox_autocreate = yes
 postmaster_address = postmaster@test.example
 hostname = mx.test.example
-{extra}
 """
+CONF_2_3 = """
+mail_location = maildir:~/Maildir
+plugin {{
+  sieve_plugin_dir = {lib}/modules/sieve
+}}
+"""
+# The first two must be the first; the users must exist, even where nobody becomes them.
+CONF_2_4_BEGIN = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+"""
+CONF_2_4 = """
+default_internal_user = nobody
+default_internal_group = nogroup
+default_login_user = nobody
+mail_driver = maildir
+mail_home = {home}
+mail_path = {home}/Maildir
+sieve_plugin_dir = {lib}/modules/sieve
+"""
+QUOTA_2_3 = """
+protocol lda {
+  mail_plugins = $mail_plugins quota
+}
+plugin {
+  quota = maildir:mailbox
+  quota_rule = *:bytes=4000
+}
+"""
+QUOTA_2_4 = """
+mail_plugins {
+  quota = yes
+}
+quota mailbox {
+  storage_size = 4000 B
+  storage_grace = 0
+}
+"""
+# Compiled into 2.4's doveconf: where it looks for the settings of plugins.
+MODULES_2_4 = b"/usr/lib/dovecot/modules"
+
+
+class Facts:
+	"""What differs between Dovecot 2.3 (Debian 12 and before) and 2.4.
+
+	suffix: of the examples in mta-conf/lda; begin, conf: what the test's
+	configuration starts with and has; quota: it for a quota of 4000 bytes.
+	"""
+
+	def __init__(self, version):
+		self.version = version
+		self.new = version >= (2, 4)
+		self.suffix = "-2.4" if self.new else ""
+		self.begin = CONF_2_4_BEGIN if self.new else ""
+		self.conf = CONF + (CONF_2_4 if self.new else CONF_2_3)
+		self.quota = QUOTA_2_4 if self.new else QUOTA_2_3
+
+
+@functools.cache
+def facts():
+	"""The Facts of the Dovecot that is unpacked."""
+	group = packages.need("dovecot")
+	text = subprocess.run([str(group.path("usr/sbin/dovecot")), "--version"], env=process.environment([group]), check=True,
+	                      stdout=subprocess.PIPE, text=True, timeout=process.PATIENCE).stdout
+	return Facts(tuple(int(number) for number in re.match(r"(\d+)\.(\d+)", text).groups()))
 
 
 class Dovecot:
@@ -43,23 +111,42 @@ class Dovecot:
 		self.dir = pathlib.Path(folder)
 		self.home = pathlib.Path(home)
 		self.group = packages.need("dovecot")
+		self.facts = facts()
 		self.lib = self.group.path("usr/lib/dovecot")
 		self.conf = self.dir / "dovecot.conf"
+		self.doveconf = self._doveconf()
 		process.sub_dir(self.dir, "run")
 		self.configure(extra)
 
 	def configure(self, extra):
 		"""Replace the configuration that the test adds."""
-		self.conf.write_text(CONF.format(dir=self.dir, lib=self.lib, extra=extra))
+		words = {"dir": self.dir, "lib": self.lib, "home": self.home}
+		self.conf.write_text(self.facts.begin + self.facts.conf.format(**words) + extra)
+
+	def _doveconf(self):
+		"""doveconf, or a copy of it that finds the settings of plugins below its descriptor 9."""
+		path = self.group.path("usr/bin/doveconf")
+		if not self.facts.new:
+			return path
+		program = path.read_bytes()
+		assert MODULES_2_4 in program, "another doveconf than the one that this was written for"
+		copy = self.dir / "doveconf"
+		copy.write_bytes(program.replace(MODULES_2_4, b"/proc/self/fd/9".ljust(len(MODULES_2_4), b"/")))
+		copy.chmod(0o755)
+		return copy
 
 	def environment(self):
 		return process.environment([self.group], extra={"HOME": str(self.home), "USER": "alice"})
 
 	def command(self, name):
 		"""The command that runs the program called name."""
-		program = self.lib / name if (self.lib / name).exists() else self.group.path(f"usr/bin/{name}")
-		return [str(self.group.path("usr/bin/doveconf")), "-f", f"service={MODULES[name]}", "-c", str(self.conf),
-		        "-m", MODULES[name], "-e", str(program)]
+		program = str(self.lib / name if (self.lib / name).exists() else self.group.path(f"usr/bin/{name}"))
+		service, conf = MODULES[name], str(self.conf)
+		if not self.facts.new:
+			return [str(self.doveconf), "-f", f"service={service}", "-c", conf, "-m", service, "-e", program]
+		script = 'exec 9<"$1"; shift; exec "$@"'
+		return ["/bin/sh", "-c", script, "doveconf", str(self.lib / "modules"), str(self.doveconf), "-c", conf, "-F", program,
+		        "-c", conf]
 
 	def log(self):
 		"""What all of them logged; imap does it to its standard error."""
@@ -134,15 +221,18 @@ class ImapServer:
 
 
 def mails(maildir):
-	"""What a Maildir holds: {folder: [(bytes, flags)]}, "" is INBOX."""
+	"""What a Maildir holds: {folder: [(bytes, flags)]}, "" is INBOX.
+
+	Keywords, in lower case, are left out: Dovecot 2.4.5 has one for mail without attachments.
+	"""
 	if not pathlib.Path(maildir, "new").is_dir() and not pathlib.Path(maildir, "cur").is_dir():
 		return {}
 	box = mailbox.Maildir(maildir, create=False)
 	found = {}
 	for name in ["", *box.list_folders()]:
 		folder = box.get_folder(name) if name else box
-		entries = [(pathlib.Path(folder._path, folder._lookup(key)).read_bytes(), folder.get_message(key).get_flags())
-		           for key in sorted(folder.keys())]
+		entries = [(pathlib.Path(folder._path, folder._lookup(key)).read_bytes(),
+		            "".join(flag for flag in folder.get_message(key).get_flags() if flag.isupper())) for key in sorted(folder.keys())]
 		if entries:
 			found[name] = entries
 	return found

@@ -25,6 +25,10 @@ class RspamdFacts:
 		self.copies_shm = release >= (4, 1, 5)
 		# bind_socket = "… ssl": scan workers that speak TLS themselves.
 		self.has_tls = release >= (4,)
+		# Encoded words of a rewritten subject begin within a word (caf=?UTF-8?…): no reader need decode them. RFC 2047.
+		self.encodes_within_words = release >= (3, 12)
+		# As a milter it answers "no action", without a look, for a message above max_message; before it scanned that.
+		self.milter_skips_large = release >= (4, 1, 3)
 
 	def threshold_beside(self, score, spam):
 		"""The threshold that an SPAMC client is shown: it moves where it and the action would disagree."""
@@ -44,3 +48,10 @@ class SpamcFacts:
 		self.release = release
 		# As a filter (no -c, -y, -R …) it writes the mail with -z, too; before, nothing.
 		self.filters_compressed = release > (4, 0, 1)
+
+
+class HaproxyFacts:
+	def __init__(self, release):
+		self.release = release
+		# A kept connection over which a request failed is closed without a word; a 502 from this release on.
+		self.reports_failure_on_kept = release >= (3, 0)

@@ -79,18 +79,22 @@ class Home:
 		os.chown(path, *process.server_ids())
 		return path
 
+	def example(self, name):
+		"""The name of that example for the Dovecot that is unpacked."""
+		path = pathlib.Path(name)
+		return f"{path.stem}{self.dovecot.facts.suffix}{path.suffix}"
+
 	def use_sieve(self):
 		"""dovecot-lda runs mta-conf/lda's rspamd.sieve from now on, compiled."""
 		script = self.install("rspamd.sieve")
 		code, said = self.run("/usr/bin/sievec", script)
 		assert code == 0 and script.with_suffix(".svbin").exists(), said
-		self.sieve = self.install("dovecot.conf", words={"/etc/dovecot/sieve/rspamd.sieve": str(script)}, mode=0o644)
+		self.sieve = self.install(self.example("dovecot.conf"), words={"/etc/dovecot/sieve/rspamd.sieve": str(script)}, mode=0o644)
 		self.set_quota(None)
 
 	def set_quota(self, tempfail):
 		"""Let nothing but tiny mails in; tempfail: quota_full_tempfail.  None: no quota."""
-		quota = ("protocol lda {\n  mail_plugins = $mail_plugins quota\n}\nplugin {\n  quota = maildir:mailbox\n"
-		         f"  quota_rule = *:bytes=4000\n}}\nquota_full_tempfail = {tempfail}\n") if tempfail else ""
+		quota = f"{self.dovecot.facts.quota}quota_full_tempfail = {tempfail}\n" if tempfail else ""
 		self.dovecot.configure(f"!include {self.sieve}\n{quota}")
 
 	def run(self, *command, mail=b"", env=None):

@@ -15,7 +15,7 @@ import subprocess
 from . import packages, process, smtp
 
 # What smtpd expects to find or is to write to, and the modes that it insists on.
-FOLDERS = {"etc": 0o755, "home/user": 0o755, "usr/libexec/opensmtpd": 0o755, "var/lib/opensmtpd/empty": 0o755,
+FOLDERS = {"etc": 0o755, "etc/ssl/certs": 0o755, "home/user": 0o755, "usr/libexec/opensmtpd": 0o755, "var/lib/opensmtpd/empty": 0o755,
            "var/run": 0o755, "var/spool/smtpd": 0o711}
 
 
@@ -46,6 +46,8 @@ class OpenSmtpd(process.Party):
 		(etc / "group").write_text("".join(f"{name}:x:{n}:\n" for name, n, _ in people))
 		(etc / "aliases").write_text("postmaster: user\n")
 		(etc / "mailname").write_text("mx.test.example\n")
+		# From 7 on smtpd ends without this file, even where nothing is sent by TLS.
+		(etc / "ssl/certs/ca-certificates.crt").write_text("")
 		self.configure(config)
 
 	def _link_programs(self):

@@ -252,6 +252,16 @@ def children(pid):
 	return [int(p) for p in text.split()]
 
 
+def has_ended(pid):
+	"""Is there no such process any more?  One that nobody waits for stays as a zombie where the first process of a
+	container is not an init.
+	"""
+	try:
+		return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+	except (FileNotFoundError, ProcessLookupError):
+		return True
+
+
 def left_behind():
 	"""[(pid, command)] of processes of this run that still exist."""
 	found = []

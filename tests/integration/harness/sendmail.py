@@ -16,12 +16,14 @@ from . import packages, process, smtp
 # What Debian's files say, and where it is in the folder.
 PLACES = {"/usr/share/sendmail/cf": "cf", "/etc/mail/": "etc/", "/var/lib/sendmail": "lib", "/var/run/sendmail/mta": "run",
           "/var/spool/mqueue": "queue", "/usr/sbin/sensible-mda": "deliver"}
-# What it takes to run here: no DNS, no aliases, files below /tmp.
+# What it takes to run here: no DNS, no aliases, files below /tmp, and service whatever the load of the machine.
 OPTIONS = """
 define(`confDOMAIN_NAME', `mx.test.example')dnl
 define(`confSERVICE_SWITCH_FILE', `@DIR@/etc/service.switch')dnl
 define(`confDONT_BLAME_SENDMAIL', defn(`confDONT_BLAME_SENDMAIL')`,GroupWritableDirPathSafe')dnl
 define(`confTO_IDENT', `0')dnl
+define(`confREFUSE_LA', `1000000')dnl
+define(`confQUEUE_LA', `1000000')dnl
 undefine(`ALIAS_FILE')dnl
 FEATURE(`accept_unresolvable_domains')dnl
 MODIFY_MAILER_FLAGS(`LOCAL', `-w')dnl
