@@ -323,8 +323,6 @@ read_envelope(struct session *s)
 	res = message_envelope(s->message, s->exim);
 	if (res == ENVELOPE_NONE)
 		return 0;
-	if (rspamc)
-		return envelope_unquote(s->request->envelope, s->exim);
 	if (s->listen->envelope == CONF_ENVELOPE_ADDRESSES) {
 		envelope_forget_client(s->exim);
 		res = ENVELOPE_ADDRESSES;

@@ -29,10 +29,6 @@ class RspamdFacts:
 		self.milter_skips_large = release >= (4, 1, 3)
 		# bind_socket = "… ssl": scan workers that speak TLS themselves.
 		self.has_tls = release >= (4,)
-		# Encoded words of a rewritten subject begin within a word (caf=?UTF-8?…): no reader need decode them. RFC 2047.
-		self.encodes_within_words = release >= (3, 12)
-		# As a milter it answers "no action", without a look, for a message above max_message; before it scanned that.
-		self.milter_skips_large = release >= (4, 1, 3)
 
 	def threshold_beside(self, score, spam):
 		"""The threshold that an SPAMC client is shown: it moves where it and the action would disagree."""
