@@ -105,6 +105,10 @@ class Programs(Case):
 
 	NEWEST = releases.newest_other()
 
+	@classmethod
+	def setUpClass(cls):
+		packages.need("rspamd", cls.NEWEST)		# outside of a test's time: it may have to be downloaded
+
 	def need(self, variable, value, name):
 		packages._ready.pop((name, value), None)
 		with mock.patch.dict(os.environ, {variable: value}):
@@ -126,8 +130,13 @@ class Programs(Case):
 
 	def test_program_that_no_tree_has(self):
 		with self.assertRaises(Unavailable) as caught:
-			self.need("UID_WRAPPER", self.NEWEST, "uid-wrapper")
+			self.need("NGINX", self.NEWEST, "nginx")
 		self.assertIn("of other releases there are only rspamd, exim, spamc, haproxy", str(caught.exception))
+
+	def test_variables_of_others(self):
+		"""tmux's own is in the environment of whoever tests in it."""
+		with mock.patch.dict(os.environ, {"TMUX": "/tmp/tmux-0/default,1,0"}):
+			self.assertIsNone(packages.need("tmux").foreign)
 
 	def test_path(self):
 		"""A program of this machine, and the files that came with it."""

@@ -5,6 +5,7 @@ depends on rspamd alone once for each rspamd.  A usual run has the machine's own
 pair and that of the newest other release; MATRIX=full has all.
 """
 
+import concurrent.futures
 import email
 import email.header
 import email.policy
@@ -133,6 +134,18 @@ class Cell(test_actions.Through):
 		self.assertEqual(seen["headers"]["From"], f"<{sender}>")
 		self.assertEqual(seen["rcpt"], recipients)
 
+	def test_quoted_addresses(self):
+		"""rspamd is told them as they are, whatever Exim makes of them."""
+		for sender, recipient, options in (('"a b"@x.example', '"c d"@mx.example', ""), ("jörg@bücher.example", "用户@mx.example", " SMTPUTF8")):
+			self.exim.send(message(), sender=sender, recipients=[recipient], options=options)
+			seen, = self.rspamd.await_seen()
+			self.assertEqual([seen["headers"][name] for name in ("From", "Rcpt")], [f"<{sender}>", f"<{recipient}>"])
+
+	def test_mta_name(self):
+		"""The name for Authentication-Results is that of the host that Exim receives for."""
+		self.exim.send(message())
+		self.assertEqual(self.rspamd.await_seen()[0]["headers"].get("MTA-Name"), "mx.test.example")
+
 	def test_null_sender(self):
 		self.exim.send(message(), sender="")
 		seen, = self.rspamd.await_seen()
@@ -230,10 +243,19 @@ class OneRspamd:
 		self.assertRegex(talk(self.shim.port, spamc_request("CHECK", b"")), rb"\ASPAMD/1\.0 \d+ [^\r\n]*empty[^\r\n]*\r\n\Z")
 		self.assertRegex(self.spamc(self.shim, b"\n", "-c")[1], rb"\A0\.0/")
 
+	def test_max_tasks(self):
+		"""What is above it waits, or is sent again: each has its verdict."""
+		rspamd = self.own(Rspamd, worker="max_tasks = 2;", release=self.suite)
+		shim = self.own(Shim, backend=rspamd.url, config="timeout_queue = 60\n")
+		request = spamc_request("CHECK", message(X_Test_Sleep=1, X_Test_Score=7))
+		with concurrent.futures.ThreadPoolExecutor(8) as pool:
+			replies = list(pool.map(lambda _: talk(shim.port, request), range(8)))
+		self.assertEqual({reply.startswith(b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; 7.0 / ") for reply in replies}, {True}, replies)
+
 	def test_too_large(self):
 		"""rspamd drops the connection; the client has an error that names the limit, and its mail back."""
 		rspamd = self.own(Rspamd, max_message="100000", release=self.suite)
-		shim = self.own(Shim, backend=rspamd.url)
+		shim = self.own(Shim, backend=rspamd.url, config="timeout_queue = 30\n")
 		large = message(body="line\n" * 40000)
 		self.assertEqual(self.spamc(shim, large), (0, large))
 		self.assertRegex(talk(shim.port, spamc_request("CHECK", large)), rb"\ASPAMD/1\.0 69 [^\r\n]*max_message[^\r\n]*\r\n\Z")

@@ -8,8 +8,8 @@ script runs.  Libraries are found through LD_LIBRARY_PATH.
 The folder is .test-deps/ in the source tree, or $TEST_DEPS.  It is filled once
 and used again; remove it to download anew.
 
-A variable with a group's name ($RSPAMD, $EXIM, $SPAMC, $HAPROXY …) names another
-program for it: a path, or a release of matrix.conf (see releases.py).
+$RSPAMD, $EXIM, $SPAMC, $HAPROXY, $NGINX and $REDIS name other programs for the
+groups of these names: a path, or a release of matrix.conf (see releases.py).
 """
 
 import fcntl
@@ -59,6 +59,8 @@ GROUPS = {
 	"mails": (["golang-github-jhillyerd-enmime-dev", "libpython3.14-testsuite|libpython3.13-testsuite|libpython3.11-testsuite", "mailman3",
 	           "python3-django-hyperkitty", "python3-flufl.bounce", "spamassassin"], None),
 }
+# Of these a variable may name another program.  Not of all: $TMUX and $SENDMAIL mean something else.
+CHOSEN = {"rspamd", "exim", "spamc", "haproxy", "nginx", "redis"}
 # Of these only files are wanted: what the packages depend on is left out.
 FILES_ONLY = {"mails", "promtool"}
 
@@ -132,20 +134,14 @@ class Given(Group):
 
 	def _script(self, path):
 		if path not in self._scripts:
-			if not _script_dirs:
-				_script_dirs.append(tempfile.TemporaryDirectory(prefix="exim-rspamd-scripts-"))
-				os.chmod(_script_dirs[0].name, 0o755)
-			folder = tempfile.mkdtemp(dir=_script_dirs[0].name)
-			os.chmod(folder, 0o755)
+			from . import process		# which imports this module
+			folder = process.sub_dir(process.run_dir("scripts"), f"{self.name}-{len(list(process.run_dir('scripts').iterdir()))}")
 			self._scripts[path] = releases.wrapper(folder, self.foreign, path)
 		return self._scripts[path]
 
 	def library_path(self):
 		"""None: the machine's own programs must not find them."""
 		return ""
-
-
-_script_dirs = []
 
 
 def progress(text):
@@ -169,18 +165,13 @@ def deps_dir():
 	return path
 
 
-def variable(name):
-	"""The environment variable that names another program for a group."""
-	return name.upper().replace("-", "_")
-
-
 def need(name, release=None):
 	"""The Group called name, fetched if need be.  Raises Unavailable.
 
 	release: a suite of matrix.conf, whose program it is to be; without it the
-	group's variable counts.
+	group's variable counts, if it is one of CHOSEN.
 	"""
-	key = name, release or os.environ.get(variable(name))
+	key = name, release or (os.environ.get(name.upper()) if name in CHOSEN else None)
 	if key not in _ready:
 		try:
 			_ready[key] = _given(*key) if key[1] else _prepare(name)
@@ -196,10 +187,10 @@ def _given(name, choice):
 	if "/" in choice:
 		path = pathlib.Path(choice).resolve()
 		if not path.is_file() or not os.access(path, os.X_OK):
-			raise AssertionError(f"{variable(name)}={choice} is no program: give the path of one, or a release of matrix.conf")
+			raise AssertionError(f"{name.upper()}={choice} is no program: give the path of one, or a release of matrix.conf")
 		return Given(name, path)
 	if choice not in releases.table():
-		raise AssertionError(f"{variable(name)}={choice} is neither a path nor a release of matrix.conf "
+		raise AssertionError(f"{name.upper()}={choice} is neither a path nor a release of matrix.conf "
 		                     f"({', '.join(releases.table())})")
 	if name not in releases.PROGRAMS:
 		raise Unavailable(f"of other releases there are only {', '.join(releases.PROGRAMS)}")
