@@ -1,7 +1,8 @@
 /*
- * Mending of encoded words on any bytes: the result is one line, is right (a
- * second time there is nothing to do), and is bounded.  A reader of RFC 2047
- * that shares nothing with the writer finds the text of the words in it.
+ * Mending of encoded words on any bytes: the result is one line and bounded.
+ * Any UTF-8 text, each byte of it a word glued to the next, becomes right: a
+ * second time there is nothing to do, and a reader of RFC 2047 that shares
+ * nothing with the writer finds that text.
  */
 #include "config.h"
 
@@ -130,6 +131,8 @@ check_glued(const char *data, size_t size)
 		show(&shown, out.buf, out.len);
 		require(shown.len == size + 1 && shown.buf[0] == 'x');
 		require(memcmp(shown.buf + 1, data, size) == 0);
+		/* a second time there is nothing to do */
+		require(!encoded_word_mend(&in, out.buf, out.len));
 	}
 	text_free(&in);
 	text_free(&out);
@@ -140,7 +143,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *copy = malloc(size + 1);
-	struct text out, again;
+	struct text out;
 	size_t i;
 
 	if (copy == NULL)
@@ -148,19 +151,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(copy, data, size);
 	text_init(&out, ENCODED_WORD_MENDED_MAX(size));
-	text_init(&again, ENCODED_WORD_MENDED_MAX(ENCODED_WORD_MENDED_MAX(size)));
 	if (encoded_word_mend(&out, copy, size)) {
 		for (i = 0; i < out.len; i++)
 			require((unsigned char)out.buf[i] >= 0x20 &&
 			    out.buf[i] != 0x7f);
-		/* words that cannot be mended stay: it may be the same again */
-		if (encoded_word_mend(&again, out.buf, out.len))
-			require(again.len == out.len &&
-			    memcmp(again.buf, out.buf, out.len) == 0);
 	} else
 		require(out.len == 0 && !text_failed(&out));
 	check_glued(copy, size);
-	text_free(&again);
 	text_free(&out);
 	free(copy);
 	return 0;
