@@ -72,6 +72,7 @@ class Overwritten(Case):
 				self.reload(i + 1)
 				self.works()
 		self.assertTrue(self.shim.alive())
+		self.assertNotRegex(self.shim.log(), "died of signal|exited with status")
 
 	def test_random_values(self):
 		"""10 000 of them, at places by chance and while the daemon works."""
@@ -85,3 +86,4 @@ class Overwritten(Case):
 		self.reload(1)
 		self.works()
 		self.assertTrue(self.shim.alive())
+		self.assertNotRegex(self.shim.log(), "died of signal|exited with status")
