@@ -85,7 +85,7 @@ def deb(job):
 	if tags:
 		raise Failed("lintian: " + "; ".join(tags))
 	names = sorted(path.name.split("_")[0] for path in keep.glob("*.deb") if "-dbgsym" not in path.name)
-	return f"{len(names)} packages, {re.search(r'^lintian: .* v([0-9.]+)', said, re.M)[1]} finds nothing"
+	return f"{len(names)} packages, lintian {re.search(r'^lintian: .* v([0-9.]+)', said, re.M)[1]} finds nothing"
 
 
 def daemon(job):
