@@ -148,7 +148,7 @@ class Entering(Folder):
 		self.assert_nothing_is_left()
 
 	def test_failure_and_background(self):
-		with self.assertRaisesRegex(release.Failed, r"(?s)exit code 3; .*so it is"):
+		with self.assertRaisesRegex(release.Failed, r"(?s)exit code 3: so it is\n.*so it is"):
 			self.enter(f"sleep {self.mark} & echo so it is; exit 3")
 		self.assert_nothing_is_left()
 

@@ -147,7 +147,8 @@ def enter(root, *words, log, tell, alone=False):
 		child.stdout.close()
 		child.wait()
 	if code != 0:
-		raise Failed(f"exit code {code}; the end of {log}:\n{''.join(lines)}")
+		said = [line.strip() for line in lines if line.strip()]
+		raise Failed(f"exit code {code}: {said[-1] if said else 'it said nothing'}\nthe end of {log}:\n{''.join(lines)}")
 
 
 def network_environment(root):
