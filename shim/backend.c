@@ -208,6 +208,12 @@ backend_password(const struct backend *b)
 	return b->conf->password;
 }
 
+struct password_guard *
+backend_guard(const struct backend *b)
+{
+	return b->conf->guard;
+}
+
 size_t
 backend_addresses(const struct backend *b)
 {

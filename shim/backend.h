@@ -16,6 +16,7 @@ struct backend;
 struct backend_lookup;
 struct event_base;
 struct idle;
+struct password_guard;
 struct ssl_st;
 
 /* ERROR is NULL when the addresses are there. */
@@ -37,8 +38,10 @@ struct backend *backends_get(struct backends *bs, size_t i);
 const char *backend_name(const struct backend *b);
 const char *backend_host(const struct backend *b);
 
-/* The password of a controller; NULL if it has none. */
+/* The password of a controller, NULL if it has none; and how often that may
+   be sent. */
 const char *backend_password(const struct backend *b);
+struct password_guard *backend_guard(const struct backend *b);
 
 /*
  * Makes B's addresses known.  Returns 1 when they are (CB is not called),

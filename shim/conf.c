@@ -274,6 +274,7 @@ load_controllers(struct conf *c, const struct conf_args *args, cfg_t *cfg)
 		    cfg_getstr(sec, "password_file") : file);
 		if (b->password_file != NULL)
 			conf_backend_password(b);
+		conf_backend_guard(b);
 	}
 	if (c->ncontroller == 0 && file != NULL)
 		conf_bad(file, "a password file without a controller");

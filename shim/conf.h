@@ -17,6 +17,7 @@
 #include "outcome.h"
 #include "rewrite.h"
 
+struct password_guard;
 struct ssl_ctx_st;
 
 #define CONF_DEFAULT_LISTEN	"127.0.0.1:783"
@@ -75,6 +76,7 @@ struct conf_backend {
 	struct ssl_ctx_st *ctx;		/* TLS: made of these */
 	char		*password_file;	/* of a controller; NULL: none */
 	char		*password;	/* what it says */
+	struct password_guard *guard;	/* of a controller; workers share it */
 };
 
 /* Deadlines, in seconds. */

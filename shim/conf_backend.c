@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "config.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #include "conf_backend.h"
 #include "conf_value.h"
+#include "password_guard.h"
 #include "tls.h"
 
 static bool
@@ -125,8 +127,23 @@ conf_backend_password(struct conf_backend *b)
 }
 
 void
+conf_backend_guard(struct conf_backend *b)
+{
+	void *p;
+
+	p = mmap(NULL, sizeof(*b->guard), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		conf_bad(b->url, "out of memory");
+	else
+		b->guard = p;
+}
+
+void
 conf_backend_free(struct conf_backend *b)
 {
+	if (b->guard != NULL)
+		(void)munmap(b->guard, sizeof(*b->guard));
 	free(b->url);
 	free(b->host);
 	free(b->port);

@@ -21,6 +21,9 @@ void	conf_backend_share(struct conf_backend *b, cfg_t *sec);
 /* Reads the password, the first line of B's password file. */
 void	conf_backend_password(struct conf_backend *b);
 
+/* Makes the guard of B, a controller: workers that are forked share it. */
+void	conf_backend_guard(struct conf_backend *b);
+
 /* Frees what B owns. */
 void	conf_backend_free(struct conf_backend *b);
 

@@ -84,12 +84,14 @@ ask(const struct check *c, bool learn, const char *password, char *why,
 	return reply;
 }
 
-/* The password was refused: what would be right?  OPEN: none is needed. */
+/*
+ * The password was refused: what would be right?  OPEN: none is needed; LOOKS:
+ * it is good for looking.
+ */
 static void
-say_refused(const struct check *c, bool open)
+say_refused(const struct check *c, bool open, bool looks)
 {
 	const struct conf_backend *b = c->controller;
-	char why[200];
 
 	if (b->password == NULL)
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "a password "
@@ -99,7 +101,7 @@ say_refused(const struct check *c, bool open)
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "rspamd has "
 		    "no password and refuses ours; take password_file away, or set "
 		    "enable_password in rspamd's worker-controller.inc");
-	else if (ask(c, false, b->password, why, sizeof(why)) == ACCEPTED)
+	else if (looks)
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "this is "
 		    "rspamd's password for looking only; learning wants its "
 		    "enable_password in %s", b->password_file);
@@ -126,19 +128,27 @@ say_accepted(const struct check *c, bool open)
 static enum probe_controller
 check_password(const struct check *c)
 {
-	bool open = false;
+	const char *password = c->controller->password;
+	enum reply reply = ACCEPTED;
+	bool open = false, looks = false;
 	char why[200];
 
 	/* the right one comes last: rspamd 4 counts failures, and forgets them
-	   at a success */
-	if (c->controller->password != NULL)
+	   at a success; a wrong one is sent once */
+	if (password != NULL)
 		open = ask(c, true, NULL, why, sizeof(why)) == ACCEPTED;
-	switch (ask(c, true, c->controller->password, why, sizeof(why))) {
+	if (password != NULL && !open) {
+		reply = ask(c, false, password, why, sizeof(why));
+		looks = reply == ACCEPTED;
+	}
+	if (reply != REFUSED && reply != TOO_OFTEN)
+		reply = ask(c, true, password, why, sizeof(why));
+	switch (reply) {
 	case ACCEPTED:
 		say_accepted(c, open);
 		return PROBE_CONTROLLER_GOOD;
 	case REFUSED:
-		say_refused(c, open);
+		say_refused(c, open, looks);
 		return PROBE_CONTROLLER_REFUSES;
 	case TOO_OFTEN:
 		probe_report_say(c->place, PROBE_PROBLEM, "password", "rspamd has "

@@ -9,10 +9,17 @@
 #include <event2/event.h>
 
 #include "exchange.h"
+#include "log.h"
+#include "password_guard.h"
 #include "rspamd_request.h"
 #include "tell.h"
 #include "text.h"
+#include "timer.h"
 #include "verdict.h"
+
+/* Who waits for the answer to another's password looks again after so many
+   seconds. */
+#define GUARD_AGAIN	0.1
 
 /* One thing to do, and what it means to the client when it is done. */
 struct step {
@@ -33,6 +40,8 @@ struct tell {
 	struct backend	*asked;		/* the controller that was last */
 	struct counters_backend *counters;	/* of it, while it is asked */
 	unsigned int	 did_set, did_remove;
+	struct event	*again;		/* until the password may be sent */
+	double		 waiting;	/* since then, or 0 */
 	enum failure	 failure;
 	struct text	 reason;
 };
@@ -132,6 +141,13 @@ is_known(int status, const char *error)
 	    strstr(error, "already learned") != NULL);
 }
 
+/* Does STATUS say that the password is wrong, or was too often? */
+static bool
+is_refusal(int status)
+{
+	return status == 401 || status == 403 || status == 429;
+}
+
 /*
  * A controller did not do it: STATUS and ERROR, which may be empty, are its
  * answer.  rspamd's own word for a wrong password is "Unauthorized".
@@ -146,10 +162,34 @@ say_refusal(struct tell *t, int status, const char *error, const char *name)
 		(void)snprintf(why, sizeof(why), "%s", error);
 	else
 		(void)snprintf(why, sizeof(why), "HTTP status %d", status);
-	if (status == 401 || status == 403)
+	if (is_refusal(status))
 		(void)snprintf(why + strlen(why), sizeof(why) - strlen(why),
-		    ", the password was refused");
+		    status == 429 ? ", too many wrong passwords came from here"
+		    : ", the password was refused");
 	give_up(t, FAILURE_RSPAMD, where, why);
+}
+
+/*
+ * The controller has answered with STATUS: what that says of the password.
+ * rspamd looks at it before all else.
+ */
+static void
+note_password(const struct tell *t, int status)
+{
+	const struct conf_backend *c = &t->job.conf->controller[t->controller];
+
+	if (!is_refusal(status)) {
+		password_guard_accepted(backend_guard(t->asked));
+		return;
+	}
+	password_guard_refused(backend_guard(t->asked), timer_now());
+	log_msg(LOG_ERR, "controller %s %s (HTTP status %d): for %d s nothing is "
+	    "learned there, for rspamd locks out who sends wrong ones; correct "
+	    "%s and reload", backend_name(t->asked), status == 429 ?
+	    "has seen too many wrong passwords from here" : c->password == NULL ?
+	    "wants a password" : "refuses the password", status,
+	    PASSWORD_GUARD_PAUSE, c->password_file != NULL ?
+	    c->password_file : "password_file");
 }
 
 /* A controller has answered. */
@@ -166,6 +206,7 @@ judge(struct tell *t, const char *name)
 	body = http_response_body(h, &len);
 	(void)verdict_error(body, len, error, sizeof(error));
 	(void)snprintf(where, sizeof(where), " at %.150s", name);
+	note_password(t, status);
 	if (status == 200 && error[0] == '\0' && !verdict_success(body, len)) {
 		/* something else answers there */
 		count(t, FAILURE_UNREADABLE);
@@ -207,17 +248,17 @@ on_exchange(struct exchange *x, void *arg)
 	judge(t, tell_backend(t));
 }
 
-/* Asks the controller whose turn it is.  Returns 0, or -1 without memory. */
+/* Sends the request to the controller whose turn it is.  Returns 0, or -1
+   without memory. */
 static int
-ask(struct tell *t)
+send_request(struct tell *t)
 {
 	struct rspamd_learn_request rq = { .deliver_to = t->job.deliver_to,
 	    .flag = t->job.conf->fuzzy_flag, .weight = t->job.conf->fuzzy_weight,
 	    .length = evbuffer_get_length(t->job.body) };
-	struct backend *b = backends_get(t->job.controllers, t->controller);
+	struct backend *b = t->asked;
 	struct text head;
 
-	t->asked = b;
 	rq.what = t->steps[t->step].what;
 	rq.host = backend_host(b);
 	rq.password = backend_password(b);
@@ -235,6 +276,57 @@ ask(struct tell *t)
 	return 0;
 }
 
+/* The password was refused before, and SECONDS are left until it is tried. */
+static void
+say_guarded(struct tell *t, double seconds)
+{
+	char where[160], why[160];
+
+	(void)snprintf(where, sizeof(where), "%.150s: ",
+	    backend_name(t->asked));
+	(void)snprintf(why, sizeof(why), "it has refused the password, which is "
+	    "sent again in %.0f s, or after a reload", seconds);
+	give_up(t, FAILURE_RSPAMD, where, why);
+}
+
+/* Asks the controller whose turn it is, if it may be sent the password. */
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct tell *t = arg;
+	double now = timer_now(), left;
+
+	(void)fd;
+	(void)what;
+	switch (password_guard_ask(backend_guard(t->asked), now, &left)) {
+	case PASSWORD_GUARD_SEND:
+		if (send_request(t) == -1)
+			give_up(t, FAILURE_INTERNAL, "out of memory", "");
+		return;
+	case PASSWORD_GUARD_REFUSED:
+		say_guarded(t, left);
+		return;
+	case PASSWORD_GUARD_WAIT:
+		break;
+	}
+	if (t->waiting == 0)
+		t->waiting = now;
+	if (now - t->waiting < t->job.conf->timeout.wait)
+		timer_arm(t->again, GUARD_AGAIN);
+	else
+		give_up(t, FAILURE_TIMEOUT, backend_name(t->asked), ": it has "
+		    "not said yet whether the password is right");
+}
+
+/* The controller whose turn it is will be asked, from the event loop. */
+static void
+ask(struct tell *t)
+{
+	t->asked = backends_get(t->job.controllers, t->controller);
+	t->waiting = 0;
+	timer_arm(t->again, 0);
+}
+
 /* Takes the next step, if there is one. */
 static void
 next(struct tell *t)
@@ -243,8 +335,8 @@ next(struct tell *t)
 	t->exchange = NULL;
 	if (t->step == t->nsteps)
 		finish(t, FAILURE_NONE);
-	else if (ask(t) == -1)
-		give_up(t, FAILURE_INTERNAL, "out of memory", "");
+	else
+		ask(t);
 }
 
 struct tell *
@@ -261,10 +353,13 @@ tell_new(struct event_base *base, const struct tell_job *job, tell_cb *cb,
 	t->arg = arg;
 	t->nsteps = plan(job->conf, job->request, t->steps);
 	text_init(&t->reason, 200);
-	if (ask(t) == 0)
-		return t;
-	tell_free(t);
-	return NULL;
+	t->again = event_new(base, -1, EV_TIMEOUT, on_again, t);
+	if (t->again == NULL) {
+		tell_free(t);
+		return NULL;
+	}
+	ask(t);
+	return t;
 }
 
 void
@@ -277,6 +372,8 @@ tell_free(struct tell *t)
 		t->counters->cancelled++;
 	}
 	exchange_free(t->exchange);
+	if (t->again != NULL)
+		event_free(t->again);
 	text_free(&t->reason);
 	free(t);
 }

@@ -8,7 +8,8 @@
  *	Remove: local	fuzzydel, likewise: rspamd's Bayes forgets nothing
  *
  * Each is done at each controller, one after the other.  A message that is
- * learned already is no failure, so a client can try again.
+ * learned already is no failure, so a client can try again.  A password that
+ * a controller has refused is not sent again for a while (password_guard.h).
  */
 #ifndef TELL_H_
 #define TELL_H_

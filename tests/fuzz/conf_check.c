@@ -232,6 +232,7 @@ same_backend(const struct conf_backend *a, const struct conf_backend *b)
 	SAME_STRING(password_file);
 	SAME_STRING(password);
 	SAME_IF_SET(ctx);
+	SAME_IF_SET(guard);
 	require(memcmp(&x, &y, sizeof(x)) == 0);
 }
 

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import Case, Rspamd, Shim, free_port, verdict
+from harness import Case, FakeRspamd, Rspamd, Shim, free_port, verdict
 from harness import process
 from harness.shim import TROUBLE, binary
 
@@ -275,6 +275,17 @@ class Real(Probing):
 				else:
 					self.only_problem(result, level, "password", pattern, EX_NOPERM)
 				self.assertNotIn("nonsense", result.output)
+
+	def test_wrong_password_is_sent_once(self):
+		"""rspamd 4.1 locks out who sends ten in a minute."""
+		fake = self.own(FakeRspamd)
+
+		def answer(sock, request):
+			pinged = " /ping " in request.line
+			sock.sendall(http(b"pong\r\n") if pinged else http(b'{"error":"Unauthorized"}', status="401 Unauthorized"))
+		fake.behave(answer)
+		self.only_problem(self.controller(fake.port, "nonsense"), "PROBLEM", "password", r"it is refused", EX_NOPERM)
+		self.assertEqual([r.get("Password") for r in fake.requests if r.get("Password")], ["nonsense"])
 
 	def test_no_controller(self):
 		for port, step in ((self.rspamd.normal, "password"), (self.rspamd.proxy, "password"), (self.self_scan, "password"),

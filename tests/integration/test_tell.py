@@ -1,8 +1,11 @@
 """TELL: clients train rspamd through its controllers."""
 
+import concurrent.futures
 import os
+import signal
+import threading
 
-from harness import Case, FakeRspamd, Shim, connect, talk
+from harness import Case, FakeRspamd, Rspamd, Shim, connect, process, releases, talk, wait_until
 
 MAIL = b"Subject: a test\n\nbody\n"
 DONE = b"SPAMD/1.1 0 EX_OK\r\n"
@@ -77,9 +80,8 @@ class Learning(Base):
 
 	def test_failures(self):
 		for status, body, code, why in (
-				("401 Unauthorized", "{}", 75, b"HTTP status 401, the password was refused"),
 				("500 Internal Server Error", '{"error":"no classifier"}', 75, b"no classifier"),
-				("404 Not Found", "{}", 75, b"HTTP status 404"), ("429 Too Many Requests", "{}", 75, b"HTTP status 429"),
+				("404 Not Found", "{}", 75, b"HTTP status 404"),
 				("200 OK", '{"error":"inside"}', 75, b"inside"),
 				("200 OK", "<html>welcome</html>", 75, b"not that of rspamd's controller"),
 				("200 OK", '{"success":false}', 75, b"not that of rspamd's controller")):
@@ -113,6 +115,96 @@ class Learning(Base):
 		self.fake.await_requests(1)
 		sock.close()
 		self.assertEqual(self.shim.await_requests()[0]["outcome"], "client-gone")
+
+
+class RefusedPassword(Base):
+	"""rspamd 4.1 locks out who sends ten wrong passwords in a minute: none is sent again for a while."""
+
+	config = "workers = 4\n"
+	refusals = (("401 Unauthorized", b"HTTP status 401, the password was refused"),
+	            ("403 Forbidden", b"HTTP status 403, the password was refused"),
+	            ("429 Too Many Requests", b"HTTP status 429, too many wrong passwords came from here"))
+
+	def test_none_is_sent_again(self):
+		for status, why in self.refusals:
+			with self.subTest(status):
+				self.setUp()
+				self.fake.answer("{}", status=status)
+				self.refused(self.tell(**SPAM), 75, why)
+				for _ in range(12):
+					self.refused(self.tell(**SPAM), 75, b"it has refused the password, which is sent again in ")
+				self.assertEqual(self.asked(), ["/learnspam"])
+				log = [line for line in self.shim.log().splitlines() if f"(HTTP status {status[:3]}): for 120 s" in line]
+				self.assertEqual(len(log), 1, log)
+				self.assertRegex(log[0], r"controller 127\.0\.0\.1:\d+ .*; correct /.*/password and reload")
+
+	def test_many_at_once(self):
+		"""Whatever the number of workers and clients, below ten are sent before the first answer."""
+		answers = threading.Event()
+
+		def refuse(sock, _request):
+			answers.wait(process.PATIENCE)
+			sock.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+		self.fake.behave(refuse)
+		with concurrent.futures.ThreadPoolExecutor(24) as pool:
+			replies = [pool.submit(self.tell, **SPAM) for _ in range(24)]
+			self.fake.await_requests(4)
+			answers.set()
+			for reply in replies:
+				self.refused(reply.result(), 75, b"the password")
+		self.assertEqual(self.asked(), ["/learnspam"] * 4)
+
+	def test_many_at_once_with_the_right_one(self):
+		"""They wait for the first answers, and all are learned."""
+		with concurrent.futures.ThreadPoolExecutor(24) as pool:
+			replies = list(pool.map(lambda _: self.tell(**SPAM), range(24)))
+		self.assertEqual(replies, [DONE + b"DidSet: local\r\n\r\n\r\n"] * 24)
+
+	def test_reload(self):
+		self.fake.answer("{}", status="401 Unauthorized")
+		self.refused(self.tell(**SPAM), 75, b"the password was refused")
+		self.fake.answer('{"success":true}')
+		self.refused(self.tell(**SPAM), 75, b"it has refused the password")
+		self.shim.process.send_signal(signal.SIGHUP)
+		wait_until(lambda: self.tell(**SPAM) == DONE + b"DidSet: local\r\n\r\n\r\n", "a message is learned after a reload")
+
+	def test_other_failures_say_nothing_of_the_password(self):
+		for status in ("500 Internal Server Error", "404 Not Found"):
+			self.fake.answer("{}", status=status)
+			for _ in range(6):
+				self.refused(self.tell(**SPAM), 75, b"HTTP status")
+		self.assertEqual(len(self.asked()), 12)
+
+
+class RealController(Case):
+	def started(self, rspamd):
+		password = self.folder("password") / "password"
+		password.write_text("wrong\n")
+		os.chmod(password, 0o600)
+		os.chown(password, *Base.owner(password))
+		return self.own(Shim, backend=rspamd.url, config="workers = 4\n",
+		                arguments=["--password-file", password, "--controller", f"http://127.0.0.1:{rspamd.controller}"])
+
+	def learns(self, rspamd, password):
+		return rspamd.http("POST", "/learnham", b"", {"Password": password}, port=rspamd.controller)[0]
+
+	def test_wrong_password(self):
+		"""A real controller hears one wrong password, and does not lock us out."""
+		rspamd = self.own(Rspamd)
+		shim = self.started(rspamd)
+		replies = [talk(shim.port, tell(**SPAM)) for _ in range(16)]
+		self.assertRegex(replies[0], rb"the password was refused")
+		for reply in replies[1:]:
+			self.assertRegex(reply, rb"it has refused the password, which is sent again in \d+ s, or after a reload")
+		self.assertEqual(self.learns(rspamd, "rwpass"), 400, "the right password is not taken")
+
+	def test_locked_out(self):
+		"""Another program has sent ten wrong ones: the reply says what is the matter."""
+		rspamd = self.own(Rspamd)
+		if not rspamd.facts.locks_out:
+			rspamd = self.own(Rspamd, release=releases.newest_other())
+		self.assertIn(429, [self.learns(rspamd, "wrong") for _ in range(12)])
+		self.assertRegex(talk(self.started(rspamd).port, tell(**SPAM)), rb"too many wrong passwords came from here")
 
 
 class Fuzzy(Base):

@@ -175,6 +175,7 @@ main(void)
 	srunner_add_suite(sr, http_response_suite());
 	srunner_add_suite(sr, verdict_suite());
 	srunner_add_suite(sr, outcome_suite());
+	srunner_add_suite(sr, password_guard_suite());
 	srunner_add_suite(sr, probe_kind_suite());
 	srunner_add_suite(sr, report_suite());
 	srunner_add_suite(sr, spamd_reply_suite());

@@ -32,6 +32,7 @@ Suite	*inflate_suite(void);
 Suite	*metrics_text_suite(void);
 Suite	*outcome_suite(void);
 Suite	*page_suite(void);
+Suite	*password_guard_suite(void);
 Suite	*probe_kind_suite(void);
 Suite	*repeat_suite(void);
 Suite	*report_suite(void);

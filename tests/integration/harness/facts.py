@@ -27,6 +27,8 @@ class RspamdFacts:
 		self.encodes_within_words = release >= (3, 12)
 		# As a milter it answers "no action", without a look, for a message above max_message; before it scanned that.
 		self.milter_skips_large = release >= (4, 1, 3)
+		# Its controller takes no password for a while from an address that sent ten wrong ones in a minute.
+		self.locks_out = release >= (4, 1)
 		# bind_socket = "… ssl": scan workers that speak TLS themselves.
 		self.has_tls = release >= (4,)
 
