@@ -2,11 +2,13 @@
 """Real chains: Exim and spamc with real scanners, with and without rspamd-shim between."""
 
 import concurrent.futures
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 
-from harness import Exim, Rspamd, Smtp, Unavailable, message, packages, process, spamc, talk, wait_until
+from harness import Exim, Rspamd, Smtp, Unavailable, message, packages, process, releases, spamc, talk, wait_until
 
 import programs
 from programs import Failure
@@ -126,8 +128,61 @@ def _spamc_chain(shim, rounds, mails):
 	        "ratio": statistics.median(a / b for a, b in zip(shim_s, spamd_s))}
 
 
+def _certificate(folder):
+	"""A new self-signed certificate for 127.0.0.1, and its key."""
+	if not shutil.which("openssl"):
+		raise Unavailable("the command openssl is not installed: no certificates")
+	files = folder / "tls.crt", folder / "tls.key"
+	subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+	                "-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1]],
+	               check=True, capture_output=True)
+	for path in files:
+		path.chmod(0o644)
+	return files
+
+
+def _rspamd_with_tls(tls):
+	"""A rspamd that speaks TLS itself: this machine's, or the newest release's if that is too old."""
+	try:
+		return Rspamd(process.temp_dir("bench-rspamd-tls"), tls=tls)
+	except Unavailable:
+		return Rspamd(process.temp_dir("bench-rspamd-tls"), tls=tls, release=releases.newest_other())
+
+
+def _one_by_one(port, mails):
+	"""Seconds for each mail, one after the other."""
+	mail = _mail()
+	request = b"CHECK SPAMC/1.5\r\nContent-length: %d\r\n\r\n%s" % (len(mail), mail)
+	began = time.monotonic()
+	for _ in range(mails):
+		reply = talk(port, request)
+		if not reply.startswith(b"SPAMD/1.1 0 EX_OK\r\nSpam: "):
+			raise Failure(f"rspamd-shim said {reply[:200]!r}")
+	return (time.monotonic() - began) / mails
+
+
+def _tls_chain(rounds, mails):
+	"""http against https to the same rspamd, which has the TLS itself."""
+	tls = _certificate(process.temp_dir("bench-certificate"))
+	running = []
+	try:
+		running.append(_rspamd_with_tls(tls).start())
+		shims = [programs.BenchShim(running[0].url), programs.BenchShim(
+			None, f'backend "https://127.0.0.1:{running[0].tls_port}" {{ ca_file = "{tls[0]}" }}\n')]
+		for shim in shims:
+			running.append(shim.start())
+			_one_by_one(shim.port, 3)
+		plain, secure = _in_turn(rounds, "TLS", *(lambda s=s: _one_by_one(s.port, mails) for s in shims))
+	finally:
+		for party in reversed(running):
+			party.stop()
+	return {"http": statistics.median(plain) * 1e3, "https": statistics.median(secure) * 1e3,
+	        "ratio": statistics.median(s / p for p, s in zip(plain, secure)),
+	        "rspamd": ".".join(map(str, running[0].facts.release))}
+
+
 def run(rounds, quick=False):
-	"""{"exim": …, "spamc": …}: figures, or the reason as text why there are none."""
+	"""{"exim": …, "spamc": …, "tls": …}: figures, or the reason as text why there are none."""
 	results = {}
 	running = []
 	try:
@@ -144,4 +199,8 @@ def run(rounds, quick=False):
 	finally:
 		for party in reversed(running):
 			party.stop()
+	try:
+		results["tls"] = _tls_chain(rounds, 5 if quick else 50)
+	except Unavailable as why:
+		results["tls"] = str(why)
 	return results

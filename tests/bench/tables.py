@@ -66,6 +66,13 @@ def chains(results):
 		                    ["spamc → rspamd-shim → rspamd", f"{spamc['shim']:.1f} ms", f"{spamc['ratio']:.3f}"]]))
 	else:
 		lines.append(f"Left out: spamc: {spamc}")
+	tls = results["tls"]
+	if isinstance(tls, dict):
+		lines.append(table(["chain", "for each mail", "ratio"],
+		                   [[f"rspamd-shim → rspamd {tls['rspamd']}", f"{tls['http']:.2f} ms", ""],
+		                    ["the same by https, rspamd's own TLS", f"{tls['https']:.2f} ms", f"{tls['ratio']:.2f}"]]))
+	else:
+		lines.append(f"Left out: tls: {tls}")
 	return "\n\n".join(lines)
 
 

@@ -54,7 +54,7 @@ class Bench(Case):
 			if line["hop"] != "straight":
 				self.assertGreater(line["cpu"], 0, line)
 				self.assertGreater(line["memory"], 0, line)
-		for part in "exim", "spamc":
+		for part in "exim", "spamc", "tls":
 			self.assertTrue(isinstance(results["chains"][part], dict) or f"Left out: {part}".lower() in text.lower(), part)
 		self.assertIn("| verdict |", text)
 		bars = xml.etree.ElementTree.parse(work / "bench" / "hops.svg").iter("{http://www.w3.org/2000/svg}rect")
