@@ -277,14 +277,19 @@ def _make(name, *bases, **members):
 	globals()[name] = type(name, bases, {"__module__": __name__, "__qualname__": name, "__doc__": bases[0].__doc__, **members})
 
 
-for _suite in dict.fromkeys(rspamd for rspamd, _ in chosen()):
-	_make(_name(_suite, "rspamd"), OneRspamd, Case, suite=_suite)
-	# The machine's own rspamd has these under their own names.
-	if FULL or _suite != releases.own():
-		for _base in (test_bayes.Bayes, test_bayes.Fuzzy, test_policy.Real):
-			_make(f"{_name(_suite, 'rspamd')}_{_base.__name__}", _base, release=_suite)
-for _rspamd, _exim in chosen():
-	for _variant in (False, True):
-		for _unix in (False, True):
-			_make(f"{_name(_rspamd, 'rspamd')}_{_name(_exim, 'exim')}_{'rspamd' if _variant else 'plain'}_{'unix' if _unix else 'tcp'}",
-			      Cell, Case, rspamds=_rspamd, exims=_exim, variant=_variant, unix=_unix)
+def _define():
+	"""The classes; a function, for a class in a variable of the module would be a test of its own."""
+	for suite in dict.fromkeys(rspamd for rspamd, _ in chosen()):
+		_make(_name(suite, "rspamd"), OneRspamd, Case, suite=suite)
+		# The machine's own rspamd has these under their own names.
+		if FULL or suite != releases.own():
+			for base in (test_bayes.Bayes, test_bayes.Fuzzy, test_policy.Real):
+				_make(f"{_name(suite, 'rspamd')}_{base.__name__}", base, release=suite)
+	for rspamd, exim in chosen():
+		for variant in (False, True):
+			for unix in (False, True):
+				_make(f"{_name(rspamd, 'rspamd')}_{_name(exim, 'exim')}_{'rspamd' if variant else 'plain'}_{'unix' if unix else 'tcp'}",
+				      Cell, Case, rspamds=rspamd, exims=exim, variant=variant, unix=unix)
+
+
+_define()

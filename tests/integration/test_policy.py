@@ -282,7 +282,11 @@ class Real(Base):
 			self.assertEqual(reply.action, action)
 
 	def test_in_time(self):
-		self.assertEqual(RspamcReply(talk(self.shim.port, rspamc_request(message(X_Test_Score=5)))).action, "greylist")
+		# A busy machine may take half a second for it.
+		shim = self.own(Shim, backend=self.rspamd.url, config="task_timeout = 60\n")
+		self.assertEqual(RspamcReply(talk(shim.port, rspamc_request(message(X_Test_Score=5)))).action, "greylist")
+		# The least that can be called a message.
+		self.assertEqual(RspamcReply(talk(shim.port, rspamc_request(b"\n"))).action, "no action")
 
 	def test_an_empty_task(self):
 		"""What rspamd says of no message at all is what the shim tells apart."""
@@ -294,5 +298,3 @@ class Real(Base):
 		reply = talk(shim.port, rspamc_request(MAIL))
 		self.deferred(reply, True)
 		self.assertIn(b"rspamd saw no message", reply)
-		# The least that can be called a message is none of these.
-		self.assertEqual(RspamcReply(talk(self.shim.port, rspamc_request(b"\n"))).action, "no action")
