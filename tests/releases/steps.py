@@ -72,7 +72,7 @@ def deb(job):
 	"""README's way to the packages, and what lintian says of them.  They are kept for the next step."""
 	*build, _install = readme_commands()
 	script = ["set -e", "apt-get -q update", *build, "apt-get -q -y --no-install-recommends install lintian",
-	          "lintian --fail-on error,warning --no-tag-display-limit deb/*.changes", 'echo "lintian: $(lintian --version)"']
+	          "lintian --fail-on error,warning --tag-display-limit 0 deb/*.changes", 'echo "lintian: $(lintian --version)"']
 	with job.release.fresh() as tree:
 		said = job.run(tree, "deb", "bash", "-xc", "\n".join(script))
 		keep = folder() / f"{job.release.name}-packages"
