@@ -163,7 +163,6 @@ main(void)
 	sr = srunner_create(text_suite());
 	srunner_add_suite(sr, slice_suite());
 	srunner_add_suite(sr, arena_suite());
-	srunner_add_suite(sr, attempts_suite());
 	srunner_add_suite(sr, decimal_suite());
 	srunner_add_suite(sr, spamd_request_suite());
 	srunner_add_suite(sr, encoded_word_suite());
