@@ -12,6 +12,7 @@ SOURCE = {
 	"CONTRIBUTING.md",
 	"doc/manual/rspamd-shim.8.in",	# rspamd-shim(8)
 	"tests/bench/README.md",
+	"tests/integration/README.md",
 	"tests/reliability/README.md",
 }
 
