@@ -430,7 +430,7 @@ init(struct member *m, struct pool *p, struct backends *bs, size_t i,
 	m->backend = backends_get(bs, i);
 	m->counters = counters;
 	breaker_init(&m->breaker);
-	room_init(&m->room);
+	room_init(&m->room, p->conf->timeout.queue);
 	publish(m);
 	m->timer = event_new(p->base, -1, EV_TIMEOUT, on_timer, m);
 	if (m->timer == NULL)

@@ -6,9 +6,10 @@
 #include "room.h"
 
 void
-room_init(struct room *r)
+room_init(struct room *r, double wait)
 {
 	memset(r, 0, sizeof(*r));
+	r->step = wait / 2 < ROOM_STEP_S ? wait / 2 : ROOM_STEP_S;
 	r->answered = true;
 }
 
@@ -21,7 +22,7 @@ room_is_full(const struct room *r)
 bool
 room_allows(const struct room *r, double now)
 {
-	return !r->full || r->places > 0 || now - r->last >= ROOM_STEP_S;
+	return !r->full || r->places > 0 || now - r->last >= r->step;
 }
 
 void
@@ -29,7 +30,7 @@ room_begin(struct room *r, double now)
 {
 	if (!r->full)
 		return;
-	if (now - r->last >= ROOM_STEP_S) {
+	if (now - r->last >= r->step) {
 		r->last = now;
 		r->places += r->more;
 		r->more *= 2;

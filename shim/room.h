@@ -16,12 +16,14 @@
 
 #include <stdbool.h>
 
-/* It is given more after so many seconds without a refusal; with so many more
-   at a time it is not full. */
+/* It is given more after so many seconds without a refusal, or after half of
+   the time that mail waits, if that is less; with so many more at a time it is
+   not full. */
 #define ROOM_STEP_S	1.0
 #define ROOM_MORE_MAX	64
 
 struct room {
+	double		step;		/* seconds until it is given more */
 	bool		full;		/* it has refused something lately */
 	double		last;		/* when it did, or was given more */
 	double		since;		/* the first time since it answered */
@@ -30,8 +32,9 @@ struct room {
 	unsigned int	more;		/* ... and those of the next step */
 };
 
-/* R is that of a backend that has refused nothing; there is nothing to free. */
-void	room_init(struct room *r);
+/* R is that of a backend that has refused nothing, for which mail waits so many
+   seconds; there is nothing to free. */
+void	room_init(struct room *r, double wait);
 
 /* Has it refused something lately? */
 bool	room_is_full(const struct room *r);

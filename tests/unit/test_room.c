@@ -8,7 +8,7 @@ START_TEST(any_number_before_a_refusal)
 	struct room r;
 	int i;
 
-	room_init(&r);
+	room_init(&r, 5);
 	for (i = 0; i < 100; i++) {
 		ck_assert(room_allows(&r, 1.0));
 		room_begin(&r, 1.0);
@@ -18,11 +18,27 @@ START_TEST(any_number_before_a_refusal)
 }
 END_TEST
 
+/* Mail that waits for less than the usual step gets its try, too. */
+START_TEST(short_waits)
+{
+	struct room r;
+
+	room_init(&r, 0.5);
+	ck_assert(room_refused(&r, 10.0));
+	ck_assert(!room_allows(&r, 10.24));
+	ck_assert(room_allows(&r, 10.25));
+	room_init(&r, 100);
+	ck_assert(room_refused(&r, 10.0));
+	ck_assert(!room_allows(&r, 10.9));
+	ck_assert(room_allows(&r, 11.0));
+}
+END_TEST
+
 START_TEST(one_for_each_answer)
 {
 	struct room r;
 
-	room_init(&r);
+	room_init(&r, 5);
 	/* answers from before are no places */
 	room_answered(&r);
 	ck_assert(room_refused(&r, 10.0));
@@ -56,7 +72,7 @@ START_TEST(more_by_and_by)
 	unsigned int n;
 	double t = 10.0;
 
-	room_init(&r);
+	room_init(&r, 5);
 	ck_assert(room_refused(&r, t));
 	ck_assert_uint_eq(takes(&r, t + ROOM_STEP_S - 0.001), 0);
 	for (n = 1; n <= 4; n *= 2) {
@@ -85,7 +101,7 @@ START_TEST(stuck_without_an_answer)
 {
 	struct room r;
 
-	room_init(&r);
+	room_init(&r, 5);
 	(void)room_refused(&r, 10.0);
 	ck_assert(!room_is_stuck(&r, 5.0, 15.0));
 	ck_assert(room_is_stuck(&r, 5.0, 15.001));
@@ -107,6 +123,7 @@ room_suite(void)
 	TCase *tc = unit_case(s, "room");
 
 	tcase_add_test(tc, any_number_before_a_refusal);
+	tcase_add_test(tc, short_waits);
 	tcase_add_test(tc, one_for_each_answer);
 	tcase_add_test(tc, more_by_and_by);
 	tcase_add_test(tc, stuck_without_an_answer);
