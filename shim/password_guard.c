@@ -35,7 +35,7 @@ password_guard_ask(struct password_guard *g, double seconds, double *left)
 	uint64_t now = (uint64_t)(seconds * 1000) + 1, until = g->until;
 
 	*left = 0;
-	switch (g->state) {
+	switch (atomic_load(&g->state)) {
 	case STATE_RIGHT:
 		return PASSWORD_GUARD_SEND;
 	case STATE_WRONG:
