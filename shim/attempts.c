@@ -48,7 +48,10 @@ attempts_refused(struct attempts *a, size_t i, unsigned int n,
 		return true;
 	at->touched = true;
 	at->absences = signs->absences;
-	return !again && n < 2 && a->refused < (a->large ? 2 : ATTEMPTS_REFUSED);
+	/* a small one may twice have met a backend that was full */
+	if (!a->large)
+		return a->refused < ATTEMPTS_REFUSED;
+	return !again && n < 2 && a->refused < 2;
 }
 
 bool

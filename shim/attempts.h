@@ -7,8 +7,8 @@
  * most.  One that refuses it, which is a reset before it can have read all of
  * it, cannot have judged it: that does not count, but the backend gets it
  * again only after it has answered something else, by which it shows that it
- * has room again.  If it then refuses the message once more, it refuses this
- * message, and not only for want of room.
+ * has room again.  A message that is refused for the third time (a large one:
+ * the second) is refused for itself, and not only for want of room.
  */
 #ifndef ATTEMPTS_H_
 #define ATTEMPTS_H_
@@ -20,7 +20,7 @@
 /* A message that a backend has taken and lost is sent so often. */
 #define ATTEMPTS_LOST	2
 
-/* ... that was refused in the midst, by different backends. */
+/* ... that was refused in the midst, by one backend or several. */
 #define ATTEMPTS_REFUSED	3
 
 /* From this size in bytes a refusal may be for the message's size (nobody

@@ -31,7 +31,7 @@ enum phase {
 
 /* A connection that stands for so many seconds is not refused: a rspamd that
    is full closes it as soon as it sees it. */
-#define STANDS_S	0.05
+#define STANDS_S	0.25
 
 /* A full queue is tried again after so many microseconds. */
 #define AGAIN		50000

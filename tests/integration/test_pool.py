@@ -861,7 +861,7 @@ class Full(Pool):
 		shim = self.pool(fake, config=self.LONG)
 		self.assertRegex(talk(shim.port, rspamc_request(MAIL)),
 		                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: .*this message that is refused")
-		self.assertEqual(len(fake.requests), 2)
+		self.assertEqual(len(fake.requests), 3)
 		self.assertNotIn("is down", shim.log())
 
 	def test_above_max_message(self):
