@@ -40,9 +40,10 @@ def locked(path):
 		yield
 
 
-def make(suite, tarball, *, include=(), architecture=None):
+def make(suite, tarball, *, include=(), architecture=None, security=True):
 	"""Makes the tarball, unless it is there, of the suite's minbase and the packages to include.
 
+	security: with the suite's security updates, too, where it has any.
 	The caller keeps others from making the same one.  Raises Unavailable.
 	"""
 	if tarball.exists():
@@ -54,7 +55,8 @@ def make(suite, tarball, *, include=(), architecture=None):
 	progress(f"making one of {suite}{f' on {architecture}' if architecture else ''}: {' '.join(['minbase', *include])}")
 	partial = tarball.with_suffix(".partial.tar")
 	options = ["--variant=minbase", *([f"--include={','.join(include)}"] if include else []),
-	           *([f"--architectures={architecture}"] if architecture else [])]
+	           *([f"--architectures={architecture}"] if architecture else []),
+	           *([] if security else ['--setup-hook=sed -i "/security/d" "$1/etc/apt/sources.list"'])]
 	try:
 		said = _mmdebstrap(options, suite, partial)
 		if said and "is expired" in said:

@@ -54,6 +54,11 @@ class Making(unittest.TestCase):
 	def files(self):
 		return {path.name for path in self.folder.iterdir()} - {"mmdebstrap", "calls", "behaviour"}
 
+	def test_without_security(self):
+		self.make(security=False)
+		self.assertEqual(self.calls(), ['--variant=minbase --setup-hook=sed -i "/security/d" "$1/etc/apt/sources.list" suite '
+		                                f"{self.folder}/tree.partial.tar"])
+
 	def test_once(self):
 		self.make(include=["a", "b"], architecture="i386")
 		self.make()

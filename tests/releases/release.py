@@ -25,6 +25,8 @@ RELEASES = {
 	"bullseye": ("bullseye", None, "Debian 11"),
 	"i386": ("bookworm", "i386", "Debian 12, i386"),
 }
+# Their support has ended, and mirrors do not keep all that their archives of security updates list.
+WITHOUT_SECURITY = ("bullseye",)
 
 
 class Failed(Exception):
@@ -68,7 +70,8 @@ class Release:
 		"""Keeps other runs away from this release, and makes its tree.  Raises debian_tree.Unavailable."""
 		with debian_tree.locked(folder() / f"{self.name}.lock"):
 			self.tarball = folder() / f"{self.name}.tar"
-			debian_tree.make(self.suite, self.tarball, architecture=self.architecture)
+			debian_tree.make(self.suite, self.tarball, architecture=self.architecture,
+			                 security=self.name not in WITHOUT_SECURITY)
 			yield
 
 	@contextlib.contextmanager
