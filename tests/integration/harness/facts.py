@@ -24,7 +24,7 @@ class RspamdFacts:
 		# It copies what is in shared memory; before, it mapped it, and died when it shrank.
 		self.copies_shm = release >= (4, 1, 5)
 		# Encoded words of a rewritten subject begin within a word (caf=?UTF-8?…): no reader need decode them. RFC 2047.
-		self.encodes_within_words = release >= (3, 12)
+		self.encodes_within_words = release >= (3, 11)
 		# As a milter it answers "no action", without a look, for a message above max_message; before it scanned that.
 		self.milter_skips_large = release >= (4, 1, 3)
 		# Its controller takes no password for a while from an address that sent ten wrong ones in a minute.
