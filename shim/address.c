@@ -5,9 +5,11 @@
 #include "config.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "address.h"
 #include "slice.h"
+#include "text.h"
 
 static bool
 is_atom(unsigned char c)
@@ -80,4 +82,54 @@ address_take(struct slice *s, struct slice *address)
 		return false;
 	address->len = (size_t)(s->p - address->p);
 	return true;
+}
+
+/* Is S a local part of RFC 5321: words with dots between them, or one "..."? */
+static bool
+is_standard(struct slice s)
+{
+	struct slice word;
+
+	if (slice_next_is(&s, '"'))
+		return slice_take_quoted(&s) && s.len == 0;
+	do {
+		if (!slice_take_word(&s, is_atom, &word))
+			return false;
+	} while (slice_take(&s, "."));
+	return s.len == 0;
+}
+
+/* Appends what the local part S means, in one pair of quotes. */
+static void
+put_quoted(struct text *out, struct slice s)
+{
+	text_puts(out, "\"");
+	for (; s.len > 0; slice_advance(&s, 1)) {
+		if (*s.p == '"')
+			continue;
+		/* a backslash covers the byte after it, which the grammar has */
+		if (*s.p == '\\')
+			slice_advance(&s, 1);
+		if (*s.p == '"' || *s.p == '\\')
+			text_puts(out, "\\");
+		text_put(out, s.p, 1);
+	}
+	text_puts(out, "\"");
+}
+
+void
+address_put(struct text *out, const char *address)
+{
+	struct slice all = { address, strlen(address) }, domain = all, part;
+
+	if (!take_local_part(&domain) || !slice_next_is(&domain, '@')) {
+		text_put(out, all.p, all.len);
+		return;
+	}
+	part = (struct slice){ all.p, all.len - domain.len };
+	if (is_standard(part))
+		text_put(out, part.p, part.len);
+	else
+		put_quoted(out, part);
+	text_put(out, domain.p, domain.len);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "address.h"
 #include "rspamd_request.h"
 
 /*
@@ -22,10 +23,10 @@ is_fit(const char *value)
 	return p - (const unsigned char *)value <= RSPAMD_REQUEST_VALUE_MAX;
 }
 
-/* One header, OPEN and CLOSE around its value, unless that is unknown. */
+/* One header, unless its value is unknown. */
 static void
 header(struct text *out, struct rspamd_request_left *left, const char *name,
-    const char *open, const char *value, const char *close)
+    const char *value)
 {
 	if (value == NULL)
 		return;
@@ -35,27 +36,60 @@ header(struct text *out, struct rspamd_request_left *left, const char *name,
 	}
 	text_puts(out, name);
 	text_puts(out, ": ");
-	text_puts(out, open);
 	text_puts(out, value);
-	text_puts(out, close);
 	text_puts(out, "\r\n");
+}
+
+/*
+ * The header NAME with an ADDRESS, in the form that rspamd reads, if that fits
+ * into ROOM bytes of head in all.  Returns whether it did.
+ */
+static bool
+address_header(struct text *out, const char *name, const char *address,
+    size_t room)
+{
+	struct text value;
+	bool fits;
+
+	text_init(&value, 2 * RSPAMD_REQUEST_VALUE_MAX + 2);
+	address_put(&value, address);
+	if (text_failed(&value))
+		out->failed = true;
+	fits = out->len + strlen(name) + sizeof(": <>\r\n") - 1 + value.len <=
+	    room;
+	if (fits) {
+		text_puts(out, name);
+		text_puts(out, ": <");
+		text_put(out, text_string(&value), value.len);
+		text_puts(out, ">\r\n");
+	}
+	text_free(&value);
+	return fits;
+}
+
+static void
+sender(struct text *out, struct rspamd_request_left *left, const char *address)
+{
+	if (address == NULL)
+		return;
+	if (!is_fit(address) || !address_header(out, "From", address,
+	    RSPAMD_REQUEST_HEAD_MAX - 2))
+		left->values++;
 }
 
 static void
 recipients(struct text *out, struct rspamd_request_left *left,
     const struct envelope *e)
 {
-	size_t i, n, size, room;
+	size_t i, n, room;
 
 	/* the empty line that ends the head is still to come */
 	room = RSPAMD_REQUEST_HEAD_MAX - 2;
 	for (i = n = 0; i < e->nrcpt && n < RSPAMD_REQUEST_RCPT_MAX; i++) {
 		if (!is_fit(e->rcpt[i]))
 			continue;
-		size = strlen(e->rcpt[i]) + sizeof("Rcpt: <>\r\n") - 1;
-		if (out->len + size > room)
+		if (!address_header(out, "Rcpt", e->rcpt[i], room))
 			break;
-		header(out, left, "Rcpt", "<", e->rcpt[i], ">");
 		n++;
 	}
 	left->rcpt = e->nrcpt - n;
@@ -79,18 +113,18 @@ rspamd_request_head(struct text *out, const struct rspamd_request *rq,
 	text_number(out, rq->length);
 	text_puts(out, "\r\n");
 	if (e != NULL) {
-		header(out, left, "Queue-Id", "", e->queue_id, "");
-		header(out, left, "From", "<", e->sender, ">");
-		header(out, left, "IP", "", e->ip, "");
-		header(out, left, "Helo", "", e->helo, "");
-		header(out, left, "Hostname", "", e->hostname, "");
+		header(out, left, "Queue-Id", e->queue_id);
+		sender(out, left, e->sender);
+		header(out, left, "IP", e->ip);
+		header(out, left, "Helo", e->helo);
+		header(out, left, "Hostname", e->hostname);
 		if (user == NULL)
 			user = e->user;
 	}
-	header(out, left, "User", "", user, "");
-	header(out, left, "Deliver-To", "", rq->deliver_to, "");
-	header(out, left, "Settings-ID", "", rq->settings_id, "");
-	header(out, left, "MTA-Name", "", rq->mta_name, "");
+	header(out, left, "User", user);
+	header(out, left, "Deliver-To", rq->deliver_to);
+	header(out, left, "Settings-ID", rq->settings_id);
+	header(out, left, "MTA-Name", rq->mta_name);
 	if (e != NULL)
 		recipients(out, left, e);
 	text_puts(out, "\r\n");
@@ -128,8 +162,8 @@ rspamd_learn_head(struct text *out, const struct rspamd_learn_request *rq)
 	    "Connection: close\r\n"
 	    "Content-Length: %" PRIu64 "\r\n", rspamd_learn_name(rq->what),
 	    rq->host, rq->length);
-	header(out, &left, "Password", "", rq->password, "");
-	header(out, &left, "Deliver-To", "", rq->deliver_to, "");
+	header(out, &left, "Password", rq->password);
+	header(out, &left, "Deliver-To", rq->deliver_to);
 	if (rq->what == RSPAMD_FUZZY_ADD || rq->what == RSPAMD_FUZZY_DEL)
 		text_printf(out, "Flag: %d\r\nWeight: %d\r\n", rq->flag,
 		    rq->weight);

@@ -216,7 +216,8 @@ set_user(const struct scan_job *job, struct rspamd_request *rq)
 	const struct envelope *e = job->envelope;
 	bool authenticated = e != NULL && e->authenticated;
 
-	rq->deliver_to = job->request->deliver_to;
+	if (l->envelope != CONF_ENVELOPE_NONE)
+		rq->deliver_to = job->request->deliver_to;
 	if (l->spamc_user == CONF_USER_DELIVER_TO && job->request->user != NULL)
 		rq->deliver_to = job->request->user;
 	if (l->spamc_user == CONF_USER_SETTINGS_ID)

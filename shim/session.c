@@ -301,7 +301,7 @@ start_scan(struct session *s)
 /*
  * Learns the envelope from Exim's own lines at the message's start, unless
  * RSPAMC's headers have told it; the lines are taken off then too, and show
- * what Exim 4.100 has quoted.
+ * what Exim 4.100 has quoted.  With envelope = none neither is believed.
  * Returns 0, or -1 without memory.
  */
 static int
@@ -310,14 +310,15 @@ read_envelope(struct session *s)
 	bool rspamc = s->request->dialect == SPAMD_RSPAMC;
 	enum envelope_result res;
 
+	if (s->listen->envelope == CONF_ENVELOPE_NONE) {
+		s->ledger.account.envelope_from = "off";
+		return 0;
+	}
 	if (rspamc) {
 		s->envelope = s->request->envelope;
 		s->ledger.account.envelope_from = "rspamc";
 	} else
-		s->ledger.account.envelope_from =
-		    s->listen->envelope == CONF_ENVELOPE_NONE ? "off" : "none";
-	if (s->listen->envelope == CONF_ENVELOPE_NONE)
-		return 0;
+		s->ledger.account.envelope_from = "none";
 	if ((s->exim = envelope_new()) == NULL)
 		return -1;
 	res = message_envelope(s->message, s->exim);
