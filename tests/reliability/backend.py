@@ -42,17 +42,22 @@ class Backend:
 		self.connections = self.pings = self.refused = 0
 		self.held = asyncio.Event()		# for hold()
 		self.tasks = set()
-		sock = socket.socket()
-		sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-		sock.bind(("127.0.0.1", 0))
-		self.port = sock.getsockname()[1]
-		self.url = f"http://127.0.0.1:{self.port}"
-		self.socket = sock
+		self.port = 0
 		self.server = None
 
 	async def start(self):
-		self.server = await asyncio.start_server(self._serve, sock=self.socket, limit=1 << 20, backlog=4096)
+		"""Listen; after go_away() again, at the same port."""
+		sock = socket.socket()
+		sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		sock.bind(("127.0.0.1", self.port))
+		self.port = sock.getsockname()[1]
+		self.url = f"http://127.0.0.1:{self.port}"
+		self.server = await asyncio.start_server(self._serve, sock=sock, limit=1 << 20, backlog=4096)
 		return self
+
+	def go_away(self):
+		"""Nobody listens any more: connections are refused."""
+		self.server.close()
 
 	async def stop(self):
 		self.held.set()

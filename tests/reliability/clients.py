@@ -186,7 +186,7 @@ async def leave_the_queue(t):
 	"""No rspamd is up; clients come, wait in the queue, and go."""
 	behind, daemon, load, cut = await bystanders(t, config="timeout_queue = 60\nhealth_interval = 0.3\n")
 	await load.stop()
-	behind.fault = fake.full
+	behind.go_away()
 	t.failures = {"unreachable"}
 	load.start()
 	await until(lambda: daemon.said(" is down: ") >= 2, "both workers know that it is down")
@@ -202,7 +202,7 @@ async def leave_the_queue(t):
 	for sock in socks:
 		reset(sock)
 	await until(lambda: total(daemon.metrics(), "connections") < count // 2, "all have gone")
-	behind.fault = None
+	await behind.start()
 	await t.more(load, 50, VERDICT)
 	await load.stop()
 	check(load.ended(VERDICT, ERROR) + load.ended("unscanned") == load.ended(), f"the others: {load.counts()}")
