@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -104,14 +105,25 @@ contains_all(const char *p, size_t n, const char *q, size_t m)
 	return i == n;
 }
 
+/* May there be a name that begins with X-Spam?  What is no printing ASCII is no
+   part of a name: removal.h. */
 static bool
 has_mark(const char *p, size_t len)
 {
-	size_t i;
+	static const char mark[] = "x-spam";
+	size_t i, j, found;
 
-	for (i = 0; i + 6 <= len; i++)
-		if (strncasecmp(p + i, "X-Spam", 6) == 0)
+	for (i = 0; i < len; i++) {
+		for (j = i, found = 0; j < len && mark[found] != '\0'; j++) {
+			if (p[j] < '!' || p[j] > '~')
+				continue;
+			if (tolower((unsigned char)p[j]) != mark[found])
+				break;
+			found++;
+		}
+		if (mark[found] == '\0')
 			return true;
+	}
 	return false;
 }
 
