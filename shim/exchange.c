@@ -53,6 +53,10 @@ struct exchange {
 	enum phase	 phase;
 	bool		 begun, connected;
 	bool		 reused;	/* a connection that was kept open */
+	bool		 anew;		/* see exchange_connect_anew() */
+	bool		 quiet;		/* all that came is the response */
+	uint64_t	 previous;	/* the tag of the response before */
+	struct stream	**last;		/* while CB runs, the connection */
 	bool		 careful;	/* see exchange_be_careful() */
 	bool		 hesitates;	/* ... so nothing is sent yet */
 	bool		 whole;		/* all of the request was written */
@@ -166,6 +170,7 @@ finish(struct exchange *x, enum failure f, const char *why)
 	(void)event_del(x->timer);
 	(void)event_del(x->again);
 	x->stream = NULL;
+	x->last = &stream;
 	x->failure = f;
 	if (f != FAILURE_NONE)
 		(void)snprintf(x->reason, sizeof(x->reason), "%s %s: %s",
@@ -250,18 +255,36 @@ was_stale(struct exchange *x)
 	return true;
 }
 
-/* The response is there, and the connection may serve the next request. */
-static void
-keep_connection(struct exchange *x)
+/*
+ * Has the peer begun to answer with success before it can have had all of the
+ * request?  A balancer may refuse one early; a verdict on it is another's.
+ */
+static bool
+is_early(const struct exchange *x)
 {
-	struct idle *idle = backend_idle(x->backend);
+	int status = http_response_status(x->response);
 
-	if (idle == NULL || !http_response_keeps(x->response) ||
-	    evbuffer_get_length(stream_input(x->stream)) > 0 ||
-	    evbuffer_get_length(stream_output(x->stream)) > 0)
-		return;
-	idle_put(idle, x->stream);
-	x->stream = NULL;
+	return !x->whole && status >= 200 && status < 300;
+}
+
+static void
+refuse_early(struct exchange *x)
+{
+	char why[80];
+
+	(void)snprintf(why, sizeof(why), "HTTP status %d came before all of the "
+	    "message was sent", http_response_status(x->response));
+	finish(x, FAILURE_UNREADABLE, why);
+}
+
+/* The response is complete; EOM: and the connection closed. */
+static void
+complete(struct exchange *x, bool eom)
+{
+	x->quiet = !eom && http_response_keeps(x->response) &&
+	    evbuffer_get_length(stream_input(x->stream)) == 0 &&
+	    evbuffer_get_length(stream_output(x->stream)) == 0;
+	finish(x, FAILURE_NONE, NULL);
 }
 
 /* Gives what has come to the parser.  EOM: rspamd has closed. */
@@ -287,11 +310,10 @@ receive(struct exchange *x, bool eom)
 		pr = http_response_feed(x->response, "", 0, true);
 	if (eom && was_stale(x))
 		return;
-	if (pr == HTTP_DONE) {
-		if (!eom)
-			keep_connection(x);
-		finish(x, FAILURE_NONE, NULL);
-	}
+	if (is_early(x))
+		refuse_early(x);
+	else if (pr == HTTP_DONE)
+		complete(x, eom);
 	else if (pr == HTTP_BAD)
 		finish(x, http_response_started(x->response) && !eom ?
 		    FAILURE_UNREADABLE : FAILURE_UNREACHABLE,
@@ -346,6 +368,7 @@ make_stream(struct exchange *x, int fd, int family, struct ssl_st **ssl)
 	x->stream = stream_new(x->base, fd, family, on_stream, x);
 	if (x->stream == NULL)
 		return -1;
+	stream_listen(x->stream);
 	*ssl = backend_tls(x->backend, &failed);
 	if (*ssl != NULL)
 		stream_tls(x->stream, *ssl);
@@ -503,7 +526,8 @@ begin(struct exchange *x)
 
 	x->begun = true;
 	timer_arm(x->timer, x->timeout->connect);
-	if (idle != NULL && (x->stream = idle_take(idle)) != NULL) {
+	if (idle != NULL && !x->anew &&
+	    (x->stream = idle_take(idle, &x->previous)) != NULL) {
 		x->reused = true;
 		stream_hand_over(x->stream, on_stream, x);
 		if (put_request(x) == -1)
@@ -621,6 +645,41 @@ void
 exchange_limit(struct exchange *x, unsigned int n)
 {
 	x->limit = n;
+}
+
+void
+exchange_connect_anew(struct exchange *x)
+{
+	x->anew = true;
+}
+
+/* FNV-1a of ID, to compare it with another.  Two that have one tag by chance,
+   or by a sender's will, cost one more scan. */
+static uint64_t
+tag_of(const char *id)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (; id != NULL && *id != '\0'; id++)
+		h = (h ^ (unsigned char)*id) * 0x100000001b3;
+	return h;
+}
+
+bool
+exchange_repeats(const struct exchange *x, const char *id)
+{
+	return x->reused && x->previous == tag_of(id);
+}
+
+void
+exchange_keep(struct exchange *x, const char *id)
+{
+	struct idle *idle = backend_idle(x->backend);
+
+	if (idle == NULL || !x->quiet || *x->last == NULL)
+		return;
+	idle_put(idle, *x->last, tag_of(id));
+	*x->last = NULL;
 }
 
 const char *

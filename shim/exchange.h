@@ -5,6 +5,10 @@
  * The request is sent whole and never half-closed (rspamd would not
  * answer).  A connection that B has kept open is used again; should it turn
  * out to be closed, the request goes out once more, over a new one.
+ *
+ * A reply must be about this request: one of success (2xx) that comes before
+ * the request was sent is none (FAILURE_UNREADABLE), and a connection is kept
+ * only where the owner has understood the reply (exchange_keep()).
  */
 #ifndef EXCHANGE_H_
 #define EXCHANGE_H_
@@ -66,6 +70,23 @@ void	exchange_be_careful(struct exchange *x);
 /* The message may be lost N times, by kept connections, before that is the
    end of X; otherwise any number. */
 void	exchange_limit(struct exchange *x, unsigned int n);
+
+/* X is to use a connection of its own; to be called before it begins, which is
+   from the event loop. */
+void	exchange_connect_anew(struct exchange *x);
+
+/*
+ * Is the response that of the request before?  It is, perhaps, if it came over
+ * a connection that was kept, on which the response before had the same ID,
+ * which rspamd gives a message (NULL: none).
+ */
+bool	exchange_repeats(const struct exchange *x, const char *id);
+
+/*
+ * Keeps the connection for the next request, if its peer does: the response,
+ * with ID, was understood.  To be called from CB only.
+ */
+void	exchange_keep(struct exchange *x, const char *id);
 
 /* Frees X, which need not be over: then it is cancelled.  NULL is allowed. */
 void	exchange_free(struct exchange *x);

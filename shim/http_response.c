@@ -141,6 +141,8 @@ head_end(struct http_response *h)
 	if (h->chunked && h->has_length)
 		return bad(h, "both Content-Length and chunked");
 	if (h->status == 204 || h->status == 304) {
+		/* what it must not have may follow nevertheless */
+		h->closes = true;
 		h->state = COMPLETE;
 		return HTTP_DONE;
 	}

@@ -51,7 +51,9 @@ bool	http_response_started(const struct http_response *h);
 
 /*
  * Once it is complete: may the connection be used for another request?  Not
- * if the peer wants to close it, or has sent more than this response.
+ * if the peer wants to close it, or has sent more than this response, or if
+ * the response is one that has no body (204, 304): a peer that sends one all
+ * the same would have it taken for the next response.
  */
 bool	http_response_keeps(const struct http_response *h);
 

@@ -21,6 +21,7 @@ struct kept {
 	struct idle	*idle;
 	struct stream	*stream;
 	struct event	*timer;
+	uint64_t	 tag;		/* the owner's */
 };
 
 struct idle {
@@ -72,7 +73,7 @@ on_stream(struct stream *s, enum stream_event ev, void *arg)
 }
 
 void
-idle_put(struct idle *i, struct stream *s)
+idle_put(struct idle *i, struct stream *s, uint64_t tag)
 {
 	struct kept *k;
 
@@ -88,6 +89,7 @@ idle_put(struct idle *i, struct stream *s)
 	}
 	k->idle = i;
 	k->stream = s;
+	k->tag = tag;
 	LIST_INSERT_HEAD(&i->list, k, entry);
 	i->n++;
 	stream_hand_over(s, on_stream, k);
@@ -95,11 +97,21 @@ idle_put(struct idle *i, struct stream *s)
 }
 
 struct stream *
-idle_take(struct idle *i)
+idle_take(struct idle *i, uint64_t *tag)
 {
-	struct kept *k = LIST_FIRST(&i->list);
+	struct stream *s;
+	struct kept *k;
 
-	return k != NULL ? forget(k) : NULL;
+	while ((k = LIST_FIRST(&i->list)) != NULL) {
+		*tag = k->tag;
+		s = forget(k);
+		/* what has come since, before its event, is no answer to what
+		   is sent now */
+		if (stream_is_quiet(s))
+			return s;
+		stream_free(s);
+	}
+	return NULL;
 }
 
 void

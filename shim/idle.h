@@ -8,6 +8,8 @@
 #ifndef IDLE_H_
 #define IDLE_H_
 
+#include <stdint.h>
+
 struct event_base;
 struct idle;
 struct stream;
@@ -20,12 +22,13 @@ void	idle_free(struct idle *i);
 
 /*
  * Keeps S, on which nothing is under way, and owns it from now on: it is
- * closed when the peer closes it, after a while, and where there are many.
+ * closed when the peer closes it or says anything, after a while, and where
+ * there are many.  TAG is the caller's.
  */
-void	idle_put(struct idle *i, struct stream *s);
+void	idle_put(struct idle *i, struct stream *s, uint64_t tag);
 
-/* The connection that was kept last, or NULL; the caller owns it and sets its
-   callback (stream_hand_over()). */
-struct stream *idle_take(struct idle *i);
+/* The connection that was kept last and is quiet, with its *TAG, or NULL; the
+   caller owns it and sets its callback (stream_hand_over()). */
+struct stream *idle_take(struct idle *i, uint64_t *tag);
 
 #endif

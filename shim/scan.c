@@ -156,6 +156,85 @@ blames_request(int status)
 	return status >= 400 && status < 500 && status != 403 && status != 404;
 }
 
+/* Which name SPAMC's User: header is, if any. */
+static void
+set_user(const struct scan_job *job, struct rspamd_request *rq)
+{
+	const struct conf_listen *l = job->listen;
+	const struct envelope *e = job->envelope;
+	bool authenticated = e != NULL && e->authenticated;
+
+	if (l->envelope != CONF_ENVELOPE_NONE)
+		rq->deliver_to = job->request->deliver_to;
+	if (l->spamc_user == CONF_USER_DELIVER_TO && job->request->user != NULL)
+		rq->deliver_to = job->request->user;
+	if (l->spamc_user == CONF_USER_SETTINGS_ID)
+		rq->settings_id = job->request->user;
+	/* the name is believed where Exim says that there was a login */
+	if (l->spamc_user == CONF_USER_AUTHENTICATED &&
+	    (authenticated || l->envelope == CONF_ENVELOPE_NONE))
+		rq->user = job->request->user;
+	if (rq->user == NULL && authenticated && e->user == NULL)
+		rq->user = l->unnamed_user;
+}
+
+static void on_exchange(struct exchange *, void *);
+
+/* Begins to ask the backend that was chosen.  Returns 0, or -1 without memory. */
+static int
+begin_exchange(struct scan *s)
+{
+	const struct scan_job *job = &s->job;
+	struct rspamd_request rq = { .envelope = job->envelope,
+	    .length = evbuffer_get_length(job->body) };
+	struct text head;
+
+	rq.host = backend_host(s->backend);
+	rq.keep = backend_idle(s->backend) != NULL;
+	rq.mta_name = job->mta_name;
+	set_user(job, &rq);
+	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
+	if (rspamd_request_head(&head, &rq, &s->left) == 0)
+		s->exchange = exchange_new(s->base, s->backend,
+		    &job->conf->timeout, &head, job->body, on_exchange, s);
+	text_free(&head);
+	if (s->exchange == NULL)
+		return -1;
+	if (attempts_are_careful(&s->attempts))
+		exchange_be_careful(s->exchange);
+	exchange_limit(s->exchange, attempts_left(&s->attempts));
+	/* it may not be sent a second time from there */
+	if (attempts_left(&s->attempts) == 1)
+		exchange_connect_anew(s->exchange);
+	return 0;
+}
+
+/*
+ * There is a verdict, which a peer that answers twice may have given on the
+ * message before: rspamd gives both the same id.  The message is sent to the
+ * same rspamd once more, over a connection of its own.
+ */
+static void
+ask_anew(struct scan *s)
+{
+	size_t i = (size_t)s->member;
+
+	log_limited(LOG_NOTICE, backend_name(s->backend), "client=%s %s: two "
+	    "replies over one connection have the same message-id, the second is "
+	    "asked for once more over a new one", s->job.peer,
+	    backend_name(s->backend));
+	verdict_free(s->verdict);
+	s->verdict = NULL;
+	/* it may be with that message still, or have died of it */
+	(void)attempts_lost(&s->attempts, i, 1);
+	exchange_free(s->exchange);
+	s->exchange = NULL;
+	if (begin_exchange(s) == 0)
+		return;
+	give_back(s, POOL_UNKNOWN, FAILURE_NONE, "");
+	fail(s, FAILURE_INTERNAL, "out of memory");
+}
+
 /* rspamd has answered with an HTTP response. */
 static void
 judge(struct scan *s)
@@ -172,7 +251,13 @@ judge(struct scan *s)
 	    http_response_server(h));
 	if (status == 200)
 		s->verdict = verdict_parse(body, len, error, sizeof(error));
+	if (s->verdict != NULL && exchange_repeats(s->exchange,
+	    s->verdict->message_id)) {
+		ask_anew(s);
+		return;
+	}
 	if (s->verdict != NULL) {
+		exchange_keep(s->exchange, s->verdict->message_id);
 		outcome_verdict(&s->outcome, s->verdict,
 		    &s->job.listen->policy);
 		give_back(s, POOL_WELL, FAILURE_NONE, "");
@@ -208,62 +293,22 @@ on_exchange(struct exchange *x, void *arg)
 	ask_another(arg, exchange_failure(x), why);
 }
 
-/* Which name SPAMC's User: header is, if any. */
-static void
-set_user(const struct scan_job *job, struct rspamd_request *rq)
-{
-	const struct conf_listen *l = job->listen;
-	const struct envelope *e = job->envelope;
-	bool authenticated = e != NULL && e->authenticated;
-
-	if (l->envelope != CONF_ENVELOPE_NONE)
-		rq->deliver_to = job->request->deliver_to;
-	if (l->spamc_user == CONF_USER_DELIVER_TO && job->request->user != NULL)
-		rq->deliver_to = job->request->user;
-	if (l->spamc_user == CONF_USER_SETTINGS_ID)
-		rq->settings_id = job->request->user;
-	/* the name is believed where Exim says that there was a login */
-	if (l->spamc_user == CONF_USER_AUTHENTICATED &&
-	    (authenticated || l->envelope == CONF_ENVELOPE_NONE))
-		rq->user = job->request->user;
-	if (rq->user == NULL && authenticated && e->user == NULL)
-		rq->user = l->unnamed_user;
-}
-
 /* Sends the message to the I-th of the pool.  Returns 0, or -1 without memory. */
 static int
 send_to(struct scan *s, int i)
 {
-	const struct scan_job *job = &s->job;
-	struct rspamd_request rq = { .envelope = job->envelope,
-	    .length = evbuffer_get_length(job->body) };
-	struct text head;
+	struct backend *b = pool_backend(s->job.pool, (size_t)i);
 
 	/* of one that was full and has room again nothing needs to be said */
-	if (s->last_failure != FAILURE_NONE && (s->backend !=
-	    pool_backend(job->pool, (size_t)i) ||
+	if (s->last_failure != FAILURE_NONE && (s->backend != b ||
 	    s->last_end != EXCHANGE_REFUSED))
-		log_msg(LOG_WARNING, "client=%s %s; trying %s", job->peer,
-		    s->last_reason, backend_name(pool_backend(job->pool,
-		    (size_t)i)));
+		log_msg(LOG_WARNING, "client=%s %s; trying %s", s->job.peer,
+		    s->last_reason, backend_name(b));
 	s->state = SCAN_ASKS;
 	s->member = i;
-	s->backend = pool_backend(job->pool, (size_t)i);
-	rq.host = backend_host(s->backend);
-	rq.keep = backend_idle(s->backend) != NULL;
-	rq.mta_name = job->mta_name;
-	set_user(job, &rq);
-	text_init(&head, RSPAMD_REQUEST_HEAD_MAX);
-	if (rspamd_request_head(&head, &rq, &s->left) == 0)
-		s->exchange = exchange_new(s->base, s->backend,
-		    &job->conf->timeout, &head, job->body, on_exchange, s);
-	text_free(&head);
-	if (s->exchange != NULL) {
-		if (attempts_are_careful(&s->attempts))
-			exchange_be_careful(s->exchange);
-		exchange_limit(s->exchange, attempts_left(&s->attempts));
+	s->backend = b;
+	if (begin_exchange(s) == 0)
 		return 0;
-	}
 	give_back(s, POOL_UNKNOWN, FAILURE_NONE, "");
 	return -1;
 }

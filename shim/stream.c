@@ -34,6 +34,8 @@
 #define READ_BUDGET	1048576
 /* One TLS record. */
 #define TLS_WRITE	16384
+/* stream_listen(): so much is the last piece, at most. */
+#define LAST_PIECE	65536
 
 struct stream {
 	struct event	*ev_read, *ev_write;
@@ -56,6 +58,7 @@ struct stream {
 	bool		 tls_failed;	/* by what the peer said, not its end */
 	bool		 eof, shut, gone, freed;
 	bool		 flushing;	/* STREAM_WRITTEN is owed */
+	bool		 listens;	/* see stream_listen() */
 	bool		 tls_write_reads;	/* SSL_write() waits for input */
 	uint64_t	 received, sent;
 	const char	*error;
@@ -261,6 +264,45 @@ stream_was_cut(struct stream *s)
 	    ioctl(s->fd, SIOCOUTQ, &left) == 0)
 		s->cut |= left > 0;
 	return s->cut;
+}
+
+void
+stream_listen(struct stream *s)
+{
+	s->listens = true;
+}
+
+/* Has the kernel nothing for S, not even the end? */
+static bool
+has_nothing(struct stream *s)
+{
+	ssize_t n;
+	char c;
+
+	if (s->ssl == NULL) {
+		n = recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return true;
+		/* the kernel tells of a reset once only */
+		if (n == -1)
+			fail_system(s, errno);
+		return false;
+	}
+	/* records without data, as session tickets are, are taken here */
+	ERR_clear_error();
+	n = SSL_peek(s->ssl, &c, 1);
+	if (n > 0)
+		return false;
+	n = SSL_get_error(s->ssl, (int)n);
+	ERR_clear_error();
+	return n == SSL_ERROR_WANT_READ;
+}
+
+bool
+stream_is_quiet(struct stream *s)
+{
+	return !s->eof && !s->gone && evbuffer_get_length(s->in) == 0 &&
+	    has_nothing(s);
 }
 
 /* What went wrong with TLS, in OpenSSL's words. */
@@ -567,6 +609,16 @@ writable(struct stream *s)
 		s->readable = true;
 }
 
+/* Before more is written: tells what has come, without its event. */
+static void
+hear(struct stream *s)
+{
+	if (!s->listens || !s->flushing || s->eof || s->allowed == 0)
+		return;
+	s->readable = true;
+	pump(s);
+}
+
 static void
 on_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -582,7 +634,9 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	} else {
 		if ((what & EV_WRITE) || s->tls_write_reads) {
 			s->tls_write_reads = false;
-			writable(s);
+			hear(s);
+			if (!s->freed && !s->gone)
+				writable(s);
 		}
 		if (!s->freed && !s->gone && (what & EV_READ)) {
 			/* where nothing may be read, this is all there is to see */
@@ -599,14 +653,38 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		destroy(s);
 }
 
+/*
+ * How many of the LEN bytes of output are to be written next.  Where S listens
+ * the last are at most PIECE, and before them, unless they are the first too,
+ * it returns 0 if something has come: the event loop tells that first.
+ * *PIECES: bytes before the last were written, or tried.
+ */
+static size_t
+next_piece(struct stream *s, size_t len, size_t piece, bool *pieces)
+{
+	if (!s->listens || s->eof)
+		return len;
+	if (len > piece) {
+		*pieces = true;
+		return len - piece;
+	}
+	if ((!*pieces && !s->flushing) || has_nothing(s))
+		return len;
+	(void)event_add(s->ev_write, NULL);
+	return 0;
+}
+
 static int
 write_tls(struct stream *s)
 {
 	size_t len;
 	unsigned char *p;
+	bool pieces = false;
 	int n;
 
 	while ((len = evbuffer_get_length(s->out)) > 0) {
+		if ((len = next_piece(s, len, TLS_WRITE, &pieces)) == 0)
+			return 0;
 		if (len > TLS_WRITE)
 			len = TLS_WRITE;
 		if ((p = evbuffer_pullup(s->out, (ev_ssize_t)len)) == NULL) {
@@ -625,10 +703,14 @@ write_tls(struct stream *s)
 static int
 write_plain(struct stream *s)
 {
+	bool pieces = false;
+	size_t len;
 	int n;
 
-	while (evbuffer_get_length(s->out) > 0) {
-		n = evbuffer_write(s->out, s->fd);
+	while ((len = evbuffer_get_length(s->out)) > 0) {
+		if ((len = next_piece(s, len, LAST_PIECE, &pieces)) == 0)
+			return 0;
+		n = evbuffer_write_atmost(s->out, s->fd, (ev_ssize_t)len);
 		if (n > 0) {
 			s->sent += (uint64_t)n;
 			s->connecting = false;

@@ -84,11 +84,23 @@ struct evbuffer *stream_output(struct stream *s);
  */
 int	stream_flush(struct stream *s);
 
+/*
+ * From now on all that has come is told before the last piece of the output is
+ * written, if that is large: so the owner knows what the peer said before it
+ * can have had all.
+ */
+void	stream_listen(struct stream *s);
+
 /* No more will be written: half-closes towards the peer. */
 void	stream_shutdown(struct stream *s);
 
 /* Has the peer half-closed? */
 bool	stream_eof(const struct stream *s);
+
+/* Has nothing come that was not taken, not even the end?  The kernel is asked:
+   it knows before an event tells.  If not, S is good for nothing but to be
+   freed: the event may not come any more. */
+bool	stream_is_quiet(struct stream *s);
 
 /* Bytes that have come from the peer and gone to it so far, without TLS's. */
 uint64_t stream_received(const struct stream *s);

@@ -1,6 +1,7 @@
 /*
- * The HTTP parser on any bytes: every split gives the same response, and the
- * body keeps its bound.
+ * The HTTP parser on any bytes: every split gives the same response, the
+ * body keeps its bound, and a connection is kept only where each byte that
+ * came belongs to the response.
  */
 #include "config.h"
 
@@ -23,10 +24,25 @@ require(bool truth)
 		abort();
 }
 
-/* Feeds H in pieces of STEP bytes after a first one of CUT bytes. */
+/* May the connection be kept, after a response that ended with the last of the
+   bytes given to H?  Owners look themselves for what follows. */
+static void
+check_kept(const struct http_response *h, enum http_progress pr)
+{
+	int status = http_response_status(h);
+
+	if (!http_response_keeps(h))
+		return;
+	require(pr == HTTP_DONE);
+	require(status >= 200 && status != 204 && status != 304);
+	require(http_response_error(h) == NULL);
+}
+
+/* Feeds H in pieces of STEP bytes after a first one of CUT bytes; *USED: of how
+   many bytes the last piece was the last. */
 static enum http_progress
 feed(struct http_response *h, const char *p, size_t size, size_t cut,
-    size_t step)
+    size_t step, size_t *used)
 {
 	enum http_progress pr = HTTP_MORE;
 	size_t at, n;
@@ -40,10 +56,14 @@ feed(struct http_response *h, const char *p, size_t size, size_t cut,
 		memcpy(piece, p + at, n);
 		pr = http_response_feed(h, piece, n, false);
 		free(piece);
+		check_kept(h, pr);
 	}
+	*used = at;
 	require(http_response_started(h) == (size > 0));
-	if (pr == HTTP_MORE)
+	if (pr == HTTP_MORE) {
 		pr = http_response_feed(h, "", 0, true);
+		require(!http_response_keeps(h));
+	}
 	require(pr != HTTP_MORE);
 	return pr;
 }
@@ -89,17 +109,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const size_t steps[] = { 1, 1, size + 1 };
 	struct http_response *h[3];
 	enum http_progress pr, first = HTTP_MORE;
-	size_t i;
+	size_t i, used[3];
 
 	for (i = 0; i < 3; i++) {
 		require((h[i] = http_response_new(BODY_MAX)) != NULL);
-		pr = feed(h[i], p, size, cuts[i], steps[i]);
+		pr = feed(h[i], p, size, cuts[i], steps[i], &used[i]);
 		check(h[i], pr);
 		if (i == 0)
 			first = pr;
 		require(pr == first);
 		same(h[0], h[i]);
 	}
+	/* in one piece it is kept if it is, byte by byte, and nothing follows */
+	require(http_response_keeps(h[0]) ==
+	    (http_response_keeps(h[1]) && used[1] == size));
 	for (i = 0; i < 3; i++)
 		http_response_free(h[i]);
 	return 0;

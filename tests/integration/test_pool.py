@@ -1,6 +1,7 @@
 """Several rspamds: who gets a message, what happens when one fails, and when it is back."""
 
 import contextlib
+import itertools
 import json
 import shutil
 import socket
@@ -12,6 +13,7 @@ import time
 
 from harness import (Case, FakeRspamd, RspamcReply, Rspamd, Shim, connect, free_port, message, packages, process, receive,
                      releases, rspamc_request, spamc_request, talk, verdict, wait_until)
+from harness.fake_rspamd import Request
 
 MAIL = message()
 GOOD = verdict("add header", 7.0)
@@ -470,6 +472,7 @@ class Steady:
 
 	def __init__(self, shim, count=6):
 		self.replies = []
+		self.ids = itertools.count()
 		self.stopped = threading.Event()
 		self.port = shim.port
 		self.threads = [threading.Thread(target=self._run) for _ in range(count)]
@@ -479,7 +482,8 @@ class Steady:
 	def _run(self):
 		while not self.stopped.is_set():
 			try:
-				self.replies.append(talk(self.port, rspamc_request(MAIL)))
+				mail = message(Message_ID=f"<{next(self.ids)}@client.example>")
+				self.replies.append(talk(self.port, rspamc_request(mail)))
 			except OSError as why:
 				self.replies.append(str(why).encode())
 			self.stopped.wait(0.01)
@@ -555,11 +559,16 @@ class Keeper(FakeRspamd):
 	def __init__(self, folder=None, context=None):
 		self.context = context
 		self.open = 0
+		self.ids = itertools.count()
 		super().__init__(folder)
 		self.step = self.well
 
+	def good(self):
+		"""A reply with a message-id of its own, as if each mail were another."""
+		return http({**GOOD, "message-id": f"{next(self.ids)}@x.example"})
+
 	def well(self, sock, _request, _n):
-		sock.sendall(http(GOOD))
+		sock.sendall(self.good())
 		return True
 
 	def _serve(self, sock):
@@ -632,11 +641,12 @@ class KeepAlive(Pool):
 
 	def test_not_offered(self):
 		"""It says that it closes, speaks HTTP/1.0, or says more than was asked; and stays open all the same."""
-		for data in (http(GOOD, headers="Connection: close\r\n"), http(GOOD, headers="Connection: x, close\r\n"),
-		             http(GOOD).replace(b"HTTP/1.1", b"HTTP/1.0"), http(GOOD) + b"x", http(GOOD) * 2):
-			with self.subTest(data[:70]):
+		good = self.fake.good
+		for data in (lambda: http(GOOD, headers="Connection: close\r\n"), lambda: http(GOOD, headers="Connection: x, close\r\n"),
+		             lambda: good().replace(b"HTTP/1.1", b"HTTP/1.0"), lambda: good() + b"x", lambda: good() * 2):
+			with self.subTest(data()[:70]):
 				self.fake.forget()
-				self.fake.step = lambda sock, _request, _n: sock.sendall(data) or True
+				self.fake.step = lambda sock, _request, _n: sock.sendall(data()) or True
 				shim = self.pool(self.fake)
 				self.assertEqual(self.one_by_one(shim, 3), 3)
 
@@ -659,13 +669,71 @@ class KeepAlive(Pool):
 		self.good(self.ask(shim))
 		self.assertEqual(self.fake.connections, 2)
 
-	def test_error_replies_keep_it_too(self):
+	def test_only_a_verdict_keeps_it(self):
+		"""What else comes may be followed by more: that would be the next message's verdict."""
 		other, = self.fakes(1)
-		shim = self.pool(self.fake, (other, "priority = 1"))
-		self.fake.step = lambda sock, _request, _n: sock.sendall(http({"error": "x"}, "500 Oops")) or True
-		for _ in range(4):
+		for data in (http({"error": "x"}, "500 Oops"), http(b"<html>"), http({"error": "x"}), http(b"", "404 Not Found"),
+		             b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\n\r\n"):
+			with self.subTest(data[:40]):
+				for fake in (self.fake, other):
+					fake.forget()
+				shim = self.pool(self.fake, (other, "priority = 1"), config="breaker_failures = 100\nhealth_interval = 3600\n")
+				self.fake.step = lambda sock, _request, _n: sock.sendall(data) or True
+				for _ in range(3):
+					self.good(self.ask(shim))
+				self.assertEqual((len(self.fake.requests), self.fake.connections, len(other.requests)), (3, 3, 3))
+
+	def test_doubled_reply(self):
+		"""The second of two is not the next message's: that is asked for over another connection, and that answer counts."""
+		shim = self.pool(self.fake, config="breaker_failures = 1\nhealth_interval = 3600\n")
+		bad = verdict("reject", 99.0, message_id="first@x.example")
+
+		def step(sock, request, n):
+			sock.sendall(http(bad))		# the one before came twice, with n = 2
+			return n == 1 or self.fake.well(sock, request, n)
+		self.fake.step = step
+		self.assertEqual(self.ask(shim, "one").score, "99.00")
+		self.fake.step = lambda sock, request, n: step(sock, request, n) if n > 1 else self.fake.well(sock, request, n)
+		self.good(self.ask(shim, "two"))
+		self.assertEqual((self.names(self.fake), self.fake.connections), (["one", "two", "two"], 2))
+		wait_until(lambda: self.fake.open == 1, "the connection of the doubled reply is closed")
+		self.fake.step = self.fake.well
+		self.good(self.ask(shim, "three"))
+		self.assertEqual(self.fake.connections, 2)
+		self.assertIn("message-id", shim.log())
+		self.assertNotIn("is down", shim.log())
+
+	def test_same_message_id_twice(self):
+		"""The same mail, or two without an id: the answer over the other connection counts, whatever its id."""
+		for more in ({}, {"message_id": "a@x"}, {"message_id": "a\0b\r\n@x"}, {"message_id": ""}, {"message_id": 7}):
+			with self.subTest(more):
+				self.fake.forget()
+				self.fake.step = lambda sock, _request, _n: sock.sendall(http(verdict("add header", 7.0, **more))) or True
+				shim = self.pool(self.fake)
+				for i in range(3):
+					self.good(self.ask(shim, f"mail{i}"))
+				self.assertEqual(self.names(self.fake), ["mail0", "mail1", "mail1", "mail2", "mail2"])
+				self.assertEqual(self.fake.connections, 3)
+
+	def test_killer_after_a_doubled_reply(self):
+		"""It may have been with a rspamd when that was dropped: once more, and not a third time."""
+		others = self.fakes(2)
+		shim = self.pool(self.fake, *((other, "priority = 1") for other in others), config="breaker_failures = 100\n")
+		bad = http(verdict("reject", 99.0, message_id="first@x.example"))
+		self.fake.step = lambda sock, _request, _n: sock.sendall(bad) or True
+		self.assertEqual(self.ask(shim, "one").score, "99.00")
+		self.fake.step = lambda sock, _request, n: n > 1 and (sock.sendall(bad) or True)
+		self.assertRegex(talk(shim.port, rspamc_request(MAIL)), rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreachable: ")
+		self.assertEqual([len(fake.requests) for fake in (self.fake, *others)], [3, 0, 0])
+
+	def test_once_lost_over_a_new_connection(self):
+		"""What was lost elsewhere goes out once more: not over a connection that may have to be dropped."""
+		bad, = self.fakes(1)
+		shim = self.pool((bad, "priority = 0"), (self.fake, "priority = 1"), config="breaker_failures = 100\n")
+		bad.raw(b"")
+		for _ in range(3):
 			self.good(self.ask(shim))
-		self.assertEqual((len(self.fake.requests), self.fake.connections, len(other.requests)), (4, 1, 4))
+		self.assertEqual((len(bad.requests), len(self.fake.requests), self.fake.connections), (3, 3, 3))
 
 	def test_stale(self):
 		"""Closed by the peer just as the next request goes out: sent again, and nobody is to blame."""
@@ -732,6 +800,79 @@ class KeepAlive(Pool):
 		self.good(self.ask(shim))
 		self.good(self.ask(shim))
 		self.assertNotIn("trying", shim.log())
+
+
+class Early(Pool):
+	"""A reply that comes before the message was sent cannot be about it."""
+
+	LARGE = MAIL + b"0123456789abcdef\n" * 500000		# more than the kernel's buffers take
+
+	def early(self, data, reads=False):
+		"""A fake that answers so when it has read the head; it reads on, or waits."""
+		fake, over = self.own(FakeRspamd), threading.Event()
+		self.addCleanup(over.set)
+
+		def act(sock, _request):
+			head = b""
+			while b"\r\n\r\n" not in head:
+				head += sock.recv(1)
+			if head.startswith(b"GET "):
+				sock.sendall(http(b"pong\r\n", headers="Connection: close\r\n"))
+				return
+			fake.requests.append(Request(head, None))
+			sock.sendall(data)
+			while reads and sock.recv(1 << 20):
+				pass
+			over.wait(process.PATIENCE)
+		fake.behave(act, before_request=True)
+		return fake
+
+	def test_early_verdict(self):
+		well, = self.fakes(1)
+		for status in ("200 OK", "206 Partial Content", "202 Accepted", "204 No Content"):
+			for reads in (True, False):
+				with self.subTest(status=status, reads=reads):
+					well.forget()
+					bad = self.early(http(verdict("reject", 99.0), status), reads)
+					shim = self.pool(bad, (well, "priority = 1"))
+					self.good(self.ask(shim, mail=self.LARGE))
+					self.assertEqual((len(bad.requests), len(well.requests)), (1, 1))
+					self.assertRegex(shim.log(), r"before all of the message was sent; trying")
+					alone = self.pool(bad, config="timeout_queue = 0.05\nhealth_interval = 3600\n")
+					self.assertRegex(talk(alone.port, rspamc_request(self.LARGE)),
+					                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL unreadable-reply: .*HTTP status 20\d came before all of the "
+					                 rb"message was sent")
+					self.assertEqual(len(bad.requests), 2)
+
+	def test_the_head_is_enough(self):
+		"""Whatever follows it, in its own time."""
+		well, = self.fakes(1)
+		bad = self.early(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", True)
+		shim = self.pool(bad, (well, "priority = 1"), config="timeout_receive = 90\n")
+		self.good(self.ask(shim, mail=self.LARGE))
+
+	def test_early_error_keeps_its_reason(self):
+		for status, failure in (("413 Too Large", "rspamd-error"), ("503 Busy", "rspamd-error"), ("302 Found", "rspamd-error")):
+			for reads in (True, False):
+				with self.subTest(status=status, reads=reads):
+					bad = self.early(http({"error": "why"}, status), reads)
+					shim = self.pool(bad, config="timeout_queue = 0.05\nhealth_interval = 3600\n")
+					self.assertRegex(talk(shim.port, rspamc_request(self.LARGE)),
+					                 rb"\ARSPAMD/1\.3 75 EX_TEMPFAIL %s: .*HTTP status %s: why" % (failure.encode(), status[:3].encode()))
+
+	def test_interim_responses_are_none(self):
+		fake = self.own(FakeRspamd)
+
+		def act(sock, _request):
+			sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+			request = fake._read(sock)
+			fake.requests.append(request)
+			sock.sendall(http(GOOD))
+		fake.behave(act, before_request=True)
+		fake.alive = False
+		shim = self.pool(fake, config="health_interval = 3600\n")
+		self.good(self.ask(shim, mail=self.LARGE))
+		self.assertTrue(fake.requests[-1].body == self.LARGE)
 
 
 class Limited(FakeRspamd):

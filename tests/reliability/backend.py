@@ -11,6 +11,7 @@ import struct
 
 from mail import FILLER, action_of
 
+OTHER = b'{"is_skipped":false,"score":99.0,"required_score":15.0,"action":"reject","symbols":{},"message-id":"other@mail"}'
 PONG = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\npong\r\n"
 
 
@@ -39,7 +40,7 @@ class Backend:
 		self.form = "length"
 		self.scanned = collections.Counter()
 		self.damaged = []
-		self.connections = self.pings = self.refused = 0
+		self.connections = self.pings = self.refused = self.doubled = 0
 		self.held = asyncio.Event()		# for hold()
 		self.tasks = set()
 		self.port = 0
@@ -137,6 +138,33 @@ async def hold(backend, reader, writer):
 	if request is not None:
 		await backend.held.wait()
 	await send(writer, PONG if request is None else backend.reply(request[1]))
+
+
+async def early(backend, reader, writer):
+	"""As soon as the head is there it gives a verdict, that on another mail; then it reads what it is sent."""
+	head = await reader.readuntil(b"\r\n\r\n")
+	if head.startswith(b"GET "):
+		backend.pings += 1
+		return await send(writer, PONG)
+	writer.transport.pause_reading()
+	await send(writer, response(OTHER))
+	writer.transport.resume_reading()
+	while await reader.read(1 << 20):
+		pass
+
+
+async def doubles(backend, reader, writer):
+	"""It keeps connections, and says each verdict a second time, when it has the next message, before that one's own."""
+	before = None
+	while True:
+		request = await backend.request(reader)
+		if request is None:
+			return await send(writer, PONG)
+		if before:
+			backend.doubled += 1
+			await send(writer, before)
+		before = backend.reply(request[1]).replace(b"Connection: close", b"Connection: keep-alive")
+		await send(writer, before)
 
 
 async def full(_backend, _reader, _writer):

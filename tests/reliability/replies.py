@@ -6,8 +6,9 @@ it, by which every mail gets its verdict; for the other there is policy.
 """
 
 import asyncio
+import socket
 
-from backend import CutReply, CutRequest, deaf, full, hold, limited, resets, response, says, slow
+from backend import CutReply, CutRequest, deaf, doubles, early, full, hold, limited, resets, response, says, slow
 from daemon import total
 from mail import ERROR, UNSCANNED, VERDICT
 from trial import check, scenario, until
@@ -29,8 +30,11 @@ NONSENSE = (
 )
 
 
-async def both(t, fault, failures, rounds=None, config="", form="length", sizes=(1024,)):
-	"""A load on both daemons until rounds(fault) of each is true; fault makes one for each."""
+async def both(t, fault, failures, rounds=None, config="", form="length", sizes=(1024,), clients=None, window=0):
+	"""A load on both daemons until rounds(fault) of each is true; fault makes one for each.
+
+	window: bytes that the broken rspamd's kernel takes before it reads them.
+	"""
 	t.failures |= failures
 	good, loads = await t.backend(), []
 	for alone in (False, True):
@@ -38,8 +42,10 @@ async def both(t, fault, failures, rounds=None, config="", form="length", sizes=
 		broken.form = form
 		beside = [(broken.url, "priority = 0"), (good.url, "priority = 1")]
 		daemon = await t.daemon([broken] if alone else beside, f"{ASKED_FIRST}\n{config}")
-		loads.append(await t.steady(daemon, warm=20, clients=t.size(40, 16), sizes=sizes, pause=0.001))
+		loads.append(await t.steady(daemon, warm=20, clients=clients or t.size(40, 16), sizes=sizes, pause=0.001))
 		broken.connections = 0
+		if window:
+			broken.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
 		broken.fault = fault()
 		loads[-1].broken = broken
 	rounds = rounds or (lambda broken: broken.connections >= t.size(400, 60))
@@ -101,6 +107,27 @@ async def server_errors(t):
 	answers = [response(body, status) for status in ("500 Internal", "502 Bad Gateway", "503 Busy", "504 Gateway Time-out")
 	           for body in (b"", b'{"error":"max tasks number exceeded"}', GOOD)]
 	await both(t, lambda: says(answers), {"rspamd-error"})
+
+
+@scenario
+async def early_verdicts(t):
+	"""A verdict comes before all of the message was sent: it is another mail's."""
+	await both(t, lambda: early, {"unreadable-reply"}, lambda broken: broken.connections >= t.size(200, 20),
+	           sizes=(4 << 20,), clients=4, window=1 << 15)
+
+
+@scenario
+async def doubled_replies(t):
+	"""Each reply on a kept connection comes twice, the second time as that to the next message."""
+	t.failures = set()
+	backend = await t.backend()
+	daemon = await t.daemon([backend])
+	load = await t.steady(daemon, sizes=(1024, 256 << 10))
+	backend.fault = doubles
+	await until(lambda: backend.doubled >= t.size(1000, 100) or load.ended("wrong"), "so many replies came twice")
+	await load.stop()
+	check(load.ended(VERDICT) == load.ended(), f"not all were verdicts: {load.counts()}")
+	t.note(f"{backend.doubled} replies came twice")
 
 
 @scenario

@@ -293,7 +293,6 @@ static const struct {
 	{ OK LENGTH "Keep-Alive: timeout=5\r\n\r\n{}", true },
 	{ OK "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", true },
 	{ "HTTP/1.1 500 x\r\n" LENGTH "\r\n{}", true },
-	{ "HTTP/1.1 204 x\r\n\r\n", true },
 	{ "HTTP/1.1 100 x\r\n\r\n" OK LENGTH "\r\n{}", true },
 	/* it says that it closes, in one of the ways to say so */
 	{ OK LENGTH "Connection: close\r\n\r\n{}", false },
@@ -305,6 +304,11 @@ static const struct {
 	{ "HTTP/1.0 200 OK\r\n" LENGTH "\r\n{}", false },
 	{ "HTTP/1.0 200 OK\r\n" LENGTH "Connection: keep-alive\r\n\r\n{}",
 	    false },
+	/* a body may follow, which it must not have */
+	{ "HTTP/1.1 204 x\r\n\r\n", false },
+	{ "HTTP/1.1 204 x\r\n" LENGTH "Connection: keep-alive\r\n\r\n", false },
+	{ "HTTP/1.1 304 x\r\n\r\n", false },
+	{ "HTTP/1.1 304 x\r\nTransfer-Encoding: chunked\r\n\r\n", false },
 	/* an answer to nothing follows: whose would the next one be? */
 	{ OK LENGTH "\r\n{}x", false },
 	{ OK LENGTH "\r\n{}" OK LENGTH "\r\n{}", false },

@@ -1,6 +1,7 @@
 /*
  * stream: what it asks of the kernel, seen by a setsockopt() of this program's
- * own.  Both ends of each connection are streams of one event loop.
+ * own, and what it learns from it.  Both ends of each connection are streams
+ * of one event loop.
  */
 #include "config.h"
 
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +143,56 @@ await_text(struct event_base *base, struct end *e, const char *text)
 	ck_assert_mem_eq(evbuffer_pullup(in, -1), text, strlen(text));
 }
 
+/* Two connected ends, and what is theirs. */
+struct ends {
+	struct event_base *base;
+	SSL_CTX		*theirs, *ours;
+	struct end	 client, server;
+};
+
+static void
+open_ends(struct ends *e, int family, bool tls)
+{
+	const char *why;
+	int fd[2];
+
+	memset(e, 0, sizeof(*e));
+	e->base = event_base_new();
+	e->theirs = server_context();
+	e->ours = tls_client(false, NULL, &why);
+	ck_assert(e->base != NULL && e->ours != NULL);
+	pair(family, fd);
+	memset(asked, 0, sizeof(asked));
+	e->client.fd = fd[0];
+	e->server.fd = fd[1];
+	e->client.stream = stream_new(e->base, fd[0], family, on_stream,
+	    &e->client);
+	e->server.stream = stream_new(e->base, fd[1], family, on_stream,
+	    &e->server);
+	ck_assert(e->client.stream != NULL && e->server.stream != NULL);
+	if (tls) {
+		stream_tls(e->client.stream, tls_connection(e->ours,
+		    "127.0.0.1"));
+		stream_tls(e->server.stream, tls_accept(e->theirs));
+	}
+	ck_assert_int_eq(stream_start(e->client.stream, false), 0);
+	ck_assert_int_eq(stream_start(e->server.stream, false), 0);
+	while (tls && !(e->client.connected && e->server.connected)) {
+		ck_assert(!e->client.gone && !e->server.gone);
+		ck_assert_int_eq(event_base_loop(e->base, EVLOOP_ONCE), 0);
+	}
+}
+
+static void
+close_ends(struct ends *e)
+{
+	stream_free(e->client.stream);
+	stream_free(e->server.stream);
+	SSL_CTX_free(e->theirs);
+	tls_free(e->ours);
+	event_base_free(e->base);
+}
+
 /* What one exchange asked for: on sending, on receiving, on the other side. */
 struct seen {
 	unsigned int	sent, received, server;
@@ -149,46 +201,20 @@ struct seen {
 static struct seen
 exchange(int family, bool tls)
 {
-	struct event_base *base = event_base_new();
-	struct end client = { .fd = -1 }, server = { .fd = -1 };
-	SSL_CTX *theirs = server_context(), *ours;
 	struct seen seen;
-	const char *why;
-	int fd[2];
+	struct ends e;
 
-	ours = tls_client(false, NULL, &why);
-	ck_assert(base != NULL && ours != NULL);
-	pair(family, fd);
-	memset(asked, 0, sizeof(asked));
-	client.fd = fd[0];
-	server.fd = fd[1];
-	client.stream = stream_new(base, fd[0], family, on_stream, &client);
-	server.stream = stream_new(base, fd[1], family, on_stream, &server);
-	ck_assert(client.stream != NULL && server.stream != NULL);
-	if (tls) {
-		stream_tls(client.stream, tls_connection(ours, "127.0.0.1"));
-		stream_tls(server.stream, tls_accept(theirs));
-	}
-	ck_assert_int_eq(stream_start(client.stream, false), 0);
-	ck_assert_int_eq(stream_start(server.stream, false), 0);
-	while (tls && !(client.connected && server.connected)) {
-		ck_assert(!client.gone && !server.gone);
-		ck_assert_int_eq(event_base_loop(base, EVLOOP_ONCE), 0);
-	}
-	seen.sent = asked[client.fd];
-	send_text(&client, REQUEST);
-	seen.sent = asked[client.fd] - seen.sent;
-	await_text(base, &server, REQUEST);
-	seen.received = asked[client.fd];
-	send_text(&server, REPLY);
-	await_text(base, &client, REPLY);
-	seen.received = client.at_read - seen.received;
-	seen.server = asked[server.fd];
-	stream_free(client.stream);
-	stream_free(server.stream);
-	SSL_CTX_free(theirs);
-	tls_free(ours);
-	event_base_free(base);
+	open_ends(&e, family, tls);
+	seen.sent = asked[e.client.fd];
+	send_text(&e.client, REQUEST);
+	seen.sent = asked[e.client.fd] - seen.sent;
+	await_text(e.base, &e.server, REQUEST);
+	seen.received = asked[e.client.fd];
+	send_text(&e.server, REPLY);
+	await_text(e.base, &e.client, REPLY);
+	seen.received = e.client.at_read - seen.received;
+	seen.server = asked[e.server.fd];
+	close_ends(&e);
 	return seen;
 }
 
@@ -231,11 +257,57 @@ START_TEST(test_quick_ack_without_tls)
 }
 END_TEST
 
+/* Bytes that no event has told of, as they come before the loop is asked. */
+static void
+await_bytes(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	ck_assert_int_eq(poll(&p, 1, 120000), 1);
+}
+
+static const struct {
+	int family;
+	bool tls;
+} kinds[] = {
+	{ AF_INET, false }, { AF_UNIX, false }, { AF_INET, true },
+	{ AF_UNIX, true }
+};
+
+/* What has come is seen at once: a reply, or the end. */
+START_TEST(test_quiet)
+{
+	struct evbuffer *in;
+	struct ends e;
+	int ending;
+
+	for (ending = 0; ending < 2; ending++) {
+		open_ends(&e, kinds[_i].family, kinds[_i].tls);
+		in = stream_input(e.client.stream);
+		/* of TLS, session tickets may be there already */
+		ck_assert(stream_is_quiet(e.client.stream));
+		send_text(&e.server, REPLY);
+		await_text(e.base, &e.client, REPLY);
+		/* nobody has taken it */
+		ck_assert(!stream_is_quiet(e.client.stream));
+		(void)evbuffer_drain(in, evbuffer_get_length(in));
+		ck_assert(stream_is_quiet(e.client.stream));
+		if (ending == 1)
+			stream_shutdown(e.server.stream);
+		else
+			send_text(&e.server, REPLY);
+		await_bytes(e.client.fd);
+		ck_assert(!stream_is_quiet(e.client.stream));
+		close_ends(&e);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("stream");
-	TCase *tc = tcase_create("quick ACK");
+	TCase *tc = tcase_create("quick ACK"), *quiet = tcase_create("quiet");
 	SRunner *sr;
 	int failed;
 
@@ -245,6 +317,9 @@ main(void)
 	tcase_add_loop_test(tc, test_quick_ack, -1, 1);
 	tcase_add_test(tc, test_quick_ack_of_a_unix_socket);
 	tcase_add_test(tc, test_quick_ack_without_tls);
+	suite_add_tcase(s, quiet);
+	tcase_add_loop_test(quiet, test_quiet, 0,
+	    sizeof(kinds) / sizeof(kinds[0]));
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
