@@ -483,6 +483,38 @@ class WhoIsScanned(Conf):
 		self.assertEqual(len(self.spamd.requests), 2)
 
 
+class ControlCharacters(Conf):
+	"""What a sender could make a scan fail with, straight to rspamd."""
+
+	ODD = b'"a\x01b"'
+
+	def send(self, party, sender=b"sender", recipient=b"user"):
+		with party.connect() as connection:
+			for command in b"MAIL FROM:<" + sender + b"@client.example>", b"RCPT TO:<" + recipient + b"@mx.example>":
+				if connection.command(command).code != 250:
+					self.skipTest("this Exim does not take the address")
+			self.assertEqual(connection.command("DATA").code, 354)
+			connection.sock.sendall(MAIL.replace(b"\n", b"\r\n") + b".\r\n")
+			return connection.read()
+
+	def test_rejected(self):
+		party = self.exim()
+		self.verdict("no action", 0.0)
+		for odd in {"sender": self.ODD}, {"recipient": self.ODD}, {"sender": b'"a\x7fb"'}:
+			reply = self.send(party, **odd)
+			self.assertEqual(reply.code, 550, odd)
+			self.assertIn("5.5.2 Control characters", reply.text)
+		self.assertEqual(self.spamd.requests, [])
+		self.assertIn("rspamd: control character in an address", party.main_log())
+		self.assertEqual(self.send(party, sender=b'"a b"').code, 250)
+
+	def test_macro(self):
+		self.verdict("no action", 0.0)
+		party = self.exim(macros="CHECK_SPAM_ALLOW_CONTROL_CHARACTERS = yes\n")
+		self.assertEqual(self.send(party, sender=self.ODD).code, 250)
+		self.assertEqual(len(self.spamd.requests), 1)
+
+
 class Foreign:
 	def test_foreign_marks(self):
 		mail = b"".join(spam_line(name) for name in FOREIGN * 2) + MAIL
