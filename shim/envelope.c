@@ -26,15 +26,22 @@ envelope_new(void)
 	return calloc(1, sizeof(struct envelope));
 }
 
+void
+envelope_drop_rcpts(struct envelope *e)
+{
+	size_t i;
+
+	for (i = 0; e->rcpt != NULL && i < e->nrcpt; i++)
+		free(e->rcpt[i]);
+	free(e->rcpt);
+	e->rcpt = NULL;
+}
+
 /* Frees what E owns and makes it empty. */
 static void
 reset(struct envelope *e)
 {
-	size_t i;
-
-	for (i = 0; i < e->nrcpt; i++)
-		free(e->rcpt[i]);
-	free(e->rcpt);
+	envelope_drop_rcpts(e);
 	free(e->sender);
 	free(e->user);
 	envelope_forget_client(e);
@@ -117,6 +124,13 @@ is_requoted(const char *q, const char *a)
 	return *a == '@' && strcmp(q + 1, a) == 0;
 }
 
+/* Is A the address B, with such quotes or without? */
+static bool
+is_same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0 || is_requoted(a, b);
+}
+
 static int
 unquote(char **field, const char *line)
 {
@@ -128,11 +142,19 @@ unquote(char **field, const char *line)
 int
 envelope_unquote(struct envelope *e, const struct envelope *lines)
 {
-	size_t i;
+	size_t i, j, at;
 
-	for (i = 0; i < e->nrcpt && i < lines->nrcpt; i++)
-		if (unquote(&e->rcpt[i], lines->rcpt[i]) != 0)
+	/* E may lack some of them: those that rspamd cannot be told of */
+	for (i = at = 0; i < e->nrcpt; i++) {
+		for (j = at; j < lines->nrcpt &&
+		    !is_same(e->rcpt[i], lines->rcpt[j]); j++)
+			continue;
+		if (j == lines->nrcpt)
+			continue;
+		if (unquote(&e->rcpt[i], lines->rcpt[j]) != 0)
 			return -1;
+		at = j + 1;
+	}
 	return unquote(&e->sender, lines->sender);
 }
 

@@ -24,7 +24,7 @@
  */
 struct envelope {
 	char	 *sender;	/* "" is the null sender */
-	char	**rcpt;
+	char	**rcpt;		/* NULL after envelope_drop_rcpts() */
 	size_t	  nrcpt;
 	char	 *ip;		/* client's address, inet_pton() takes it */
 	char	 *helo;		/* as said; what Exim left out, filled in */
@@ -54,6 +54,9 @@ void	envelope_free(struct envelope *e);
  */
 int	envelope_add_rcpt(struct envelope *e, const char *addr, size_t len);
 
+/* Frees the recipients, which are still counted: NRCPT stays. */
+void	envelope_drop_rcpts(struct envelope *e);
+
 /*
  * Replaces the string at *FIELD, one of E's, by a cleaned copy of LEN bytes
  * at VALUE.  Returns 0, or -1 without memory (the old value stays).
@@ -63,7 +66,7 @@ int	envelope_set(char **field, const char *value, size_t len);
 /*
  * Exim 4.100 puts a local part that is no plain atom in quotes, once more if
  * it has some, when it writes a RSPAMC request: <"\"a b\""@x> is "a b"@x.  Each
- * address of E that is one of LINES, at the same place, with such quotes
+ * address of E that is one of LINES, in the same order, with such quotes
  * becomes that of LINES, which Exim's own lines above the message tell.
  * Returns 0, or -1 without memory.
  */

@@ -28,7 +28,7 @@ struct intake {
 	const char	*error;
 	bool		 begun;
 	bool		 in_message;
-	struct budget_holder memory;	/* what the message takes */
+	struct budget_holder memory;	/* what head and message take */
 	size_t		 asked;		/* to be read when that is granted */
 };
 
@@ -70,6 +70,31 @@ intake_free(struct intake *i)
 	free(i);
 }
 
+/* Bytes that the request takes: its head and, as far as there is one, its
+   message. */
+static uint64_t
+kept(const struct intake *i)
+{
+	return spamd_request_kept(i->request) + message_kept(i->message);
+}
+
+/*
+ * Lets the client send more of its head, once there is memory for it: of a
+ * long one not all is kept.
+ */
+static void
+read_more_head(struct intake *i)
+{
+	uint64_t n = spamd_request_kept(i->request) + READ_AHEAD;
+
+	if (stream_allowance(i->stream) > 0)
+		return;
+	i->asked = READ_AHEAD;
+	if (n <= i->memory.held ||
+	    budget_ask(i->budget, &i->memory, n - i->memory.held))
+		stream_allow(i->stream, i->asked);
+}
+
 /* Gives what has come to the parser of the head. */
 static enum intake_progress
 take_head(struct intake *i, bool eom)
@@ -97,9 +122,7 @@ take_head(struct intake *i, bool eom)
 		return INTAKE_HEAD;
 	if (eom)
 		return INTAKE_CUT;
-	/* the head has limits of its own */
-	if (stream_allowance(i->stream) == 0)
-		stream_allow(i->stream, READ_AHEAD);
+	read_more_head(i);
 	return INTAKE_MORE;
 }
 
@@ -107,10 +130,10 @@ take_head(struct intake *i, bool eom)
 static void
 charge(struct intake *i)
 {
-	uint64_t kept = message_kept(i->message);
+	uint64_t n = kept(i);
 
-	if (kept > i->memory.held)
-		budget_charge(i->budget, &i->memory, kept - i->memory.held);
+	if (n > i->memory.held)
+		budget_charge(i->budget, &i->memory, n - i->memory.held);
 }
 
 /*
@@ -140,7 +163,7 @@ read_more(struct intake *i)
 	if (stream_allowance(i->stream) > 0 || intake_waits(i))
 		return;
 	if (message_discards(i->message)) {
-		budget_keep(i->budget, &i->memory, 0);
+		budget_keep(i->budget, &i->memory, kept(i));
 		stream_allow(i->stream, SIZE_MAX);
 		return;
 	}
@@ -168,7 +191,7 @@ take_plain(struct intake *i, bool eom)
 static bool
 inflatable(struct intake *i)
 {
-	uint64_t n = message_kept(i->message) + PIECE_INFLATED;
+	uint64_t n = kept(i) + PIECE_INFLATED;
 
 	return message_discards(i->message) || n <= i->memory.held ||
 	    budget_ask(i->budget, &i->memory, n - i->memory.held);
@@ -187,7 +210,7 @@ take_compressed(struct intake *i, bool eom)
 		pr = message_take(i->message, in, PIECE, eom);
 	} while (pr == MESSAGE_MORE && evbuffer_get_length(in) > 0);
 	/* what did not come of it has no room until the next piece */
-	budget_keep(i->budget, &i->memory, message_kept(i->message));
+	budget_keep(i->budget, &i->memory, kept(i));
 	if (pr == MESSAGE_BAD)
 		return INTAKE_BAD;
 	if (pr == MESSAGE_WHOLE)
@@ -233,7 +256,7 @@ on_memory(void *arg)
 {
 	struct intake *i = arg;
 
-	if (i->request->compress == NULL)
+	if (!i->in_message || i->request->compress == NULL)
 		stream_allow(i->stream, i->asked);
 	else
 		/* of a compressed message something is here already */
@@ -261,7 +284,7 @@ intake_waits(const struct intake *i)
 void
 intake_settle(struct intake *i)
 {
-	budget_keep(i->budget, &i->memory, message_kept(i->message));
+	budget_keep(i->budget, &i->memory, kept(i));
 	/* from now on it is the client's end that is read */
 	stream_allow(i->stream, SIZE_MAX);
 	stream_enough(i->stream);
@@ -271,7 +294,10 @@ void
 intake_drop(struct intake *i)
 {
 	message_drop(i->message);
+	spamd_request_drop(i->request);
 	budget_release(i->budget, &i->memory);
+	/* some of the head is needed for the log */
+	charge(i);
 	stream_allow(i->stream, SIZE_MAX);
 }
 

@@ -54,7 +54,8 @@ bool	intake_waits(const struct intake *i);
    is read, to see the client leave. */
 void	intake_settle(struct intake *i);
 
-/* The message is not needed any longer; what still comes is to be read away. */
+/* The message and its recipients are not needed any longer, only their number
+   is; what still comes is to be read away. */
 void	intake_drop(struct intake *i);
 
 /* The parts, as far as they are there; owned by I. */

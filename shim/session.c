@@ -549,10 +549,14 @@ no_memory(struct session *s, const char *key, double t)
 	char why[160];
 
 	(void)snprintf(why, sizeof(why), "%s = %g s is over, and max_memory = %"
-	    PRIu64 " bytes is used up by other messages", key, t,
+	    PRIu64 " bytes is used up by other requests", key, t,
 	    s->env->conf->max_memory);
 	ledger_note(&s->ledger, LEDGER_MESSAGE);
-	not_scanned(s, FAILURE_OVERLOAD, why);
+	/* a request that nobody has seen whole does not pass by policy */
+	if (s->state == STATE_HEAD)
+		fail(s, FAILURE_OVERLOAD, why);
+	else
+		not_scanned(s, FAILURE_OVERLOAD, why);
 }
 
 /* A deadline of this session, called KEY, of T seconds, is over. */
@@ -567,6 +571,10 @@ expired(struct session *s, const char *key, double t)
 			(void)snprintf(s->late, sizeof(s->late),
 			    "%s = %g s is over", key, t);
 			end(s, ACCOUNT_GONE);
+			return;
+		}
+		if (intake_waits(s->intake)) {
+			no_memory(s, key, t);
 			return;
 		}
 		(void)snprintf(why, sizeof(why), "%s = %g s is over while "

@@ -11,10 +11,18 @@
 #include "spamd_request.h"
 #include "text.h"
 
+/* What a string takes beside its bytes: malloc()'s part, and a pointer twice. */
+#define STRING_COST	48
+/* What a request takes that has none. */
+#define EMPTY_COST	1024
+
 struct spamd_parser {
 	struct text	 line;		/* an unfinished one */
 	size_t		 nhead;		/* bytes of the head so far */
 	size_t		 nheaders;
+	size_t		 room;		/* for recipients in rspamd's head */
+	size_t		 kept;		/* see spamd_request_kept() */
+	size_t		 kept_rcpts;	/* of these, by recipients */
 	bool		 first_done;
 	char		 error[160];
 };
@@ -60,6 +68,8 @@ spamd_request_new(void)
 		return NULL;
 	}
 	text_init(&r->parser->line, SPAMD_REQUEST_LINE_MAX);
+	r->parser->room = RSPAMD_REQUEST_HEAD_MAX;
+	r->parser->kept = EMPTY_COST;
 	return r;
 }
 
@@ -82,6 +92,21 @@ const char *
 spamd_request_error(const struct spamd_request *r)
 {
 	return r->parser->error[0] != '\0' ? r->parser->error : NULL;
+}
+
+size_t
+spamd_request_kept(const struct spamd_request *r)
+{
+	return r->parser->kept + r->parser->line.size;
+}
+
+void
+spamd_request_drop(struct spamd_request *r)
+{
+	envelope_drop_rcpts(r->envelope);
+	text_free(&r->parser->line);
+	r->parser->kept -= r->parser->kept_rcpts;
+	r->parser->kept_rcpts = 0;
 }
 
 bool
@@ -245,9 +270,30 @@ is_ip(const char *p, size_t len)
 
 /* The first header of a name counts: later ones are not Exim's. */
 static int
-set_once(char **field, const char *p, size_t len)
+set_once(struct spamd_request *r, char **field, const char *p, size_t len)
 {
-	return *field != NULL ? 0 : envelope_set(field, p, len);
+	if (*field != NULL)
+		return 0;
+	r->parser->kept += len + STRING_COST;
+	return envelope_set(field, p, len);
+}
+
+/* One recipient more, which is kept if rspamd can be told of it. */
+static int
+add_rcpt(struct spamd_request *r, const char *p, size_t len)
+{
+	size_t size = len + sizeof("Rcpt: <>\r\n") - 1;
+
+	if (len == 0)
+		return 0;
+	r->rcpt_seen++;
+	if (r->envelope->nrcpt >= SPAMD_REQUEST_RCPT_MAX ||
+	    len > RSPAMD_REQUEST_VALUE_MAX || size > r->parser->room)
+		return 0;
+	r->parser->room -= size;
+	r->parser->kept += len + STRING_COST;
+	r->parser->kept_rcpts += len + STRING_COST;
+	return envelope_add_rcpt(r->envelope, p, len);
 }
 
 static int
@@ -258,29 +304,27 @@ rspamc_header(struct spamd_request *r, const char *name, const char *p,
 
 	if (strcasecmp(name, "From") == 0) {
 		unbracket(&p, &len);
-		return set_once(&e->sender, p, len);
+		return set_once(r, &e->sender, p, len);
 	}
 	if (strcasecmp(name, "Rcpt") == 0) {
 		unbracket(&p, &len);
-		if (len == 0 || r->rcpt_seen++ >= SPAMD_REQUEST_RCPT_MAX)
-			return 0;
-		return envelope_add_rcpt(e, p, len);
+		return add_rcpt(r, p, len);
 	}
 	if (len == 0)
 		return 0;
 	if (strcasecmp(name, "IP") == 0)
-		return is_ip(p, len) ? set_once(&e->ip, p, len) : 0;
+		return is_ip(p, len) ? set_once(r, &e->ip, p, len) : 0;
 	if (strcasecmp(name, "Helo") == 0)
-		return set_once(&e->helo, p, len);
+		return set_once(r, &e->helo, p, len);
 	if (strcasecmp(name, "Hostname") == 0)
-		return set_once(&e->hostname, p, len);
+		return set_once(r, &e->hostname, p, len);
 	if (strcasecmp(name, "Queue-Id") == 0)
-		return set_once(&e->queue_id, p, len);
+		return set_once(r, &e->queue_id, p, len);
 	if (strcasecmp(name, "Deliver-To") == 0)
-		return set_once(&r->deliver_to, p, len);
+		return set_once(r, &r->deliver_to, p, len);
 	if (strcasecmp(name, "User") == 0) {
 		e->authenticated = true;
-		return set_once(&e->user, p, len);
+		return set_once(r, &e->user, p, len);
 	}
 	return 0;
 }
@@ -337,9 +381,9 @@ spamc_header(struct spamd_request *r, const char *name, const char *p,
 	if (r->command == SPAMD_TELL)
 		tell_header(r, name, p, len);
 	if (strcasecmp(name, "User") == 0 && len != 0)
-		return set_once(&r->user, p, len);
+		return set_once(r, &r->user, p, len);
 	if (strcasecmp(name, "Compress") == 0) {
-		if (set_once(&r->compress, p, len) == -1)
+		if (set_once(r, &r->compress, p, len) == -1)
 			return -1;
 		for (c = r->compress; *c != '\0'; c++)
 			if (*c >= 'A' && *c <= 'Z')

@@ -15,13 +15,15 @@
 #include <stdint.h>
 
 #include "envelope.h"
+#include "rspamd_request.h"
 
 /* Limits of a head: bytes of a line and of all, and headers (spamd's own). */
 #define SPAMD_REQUEST_LINE_MAX		8192
 #define SPAMD_REQUEST_HEAD_MAX		(4 * 1024 * 1024)
 #define SPAMD_REQUEST_HEADERS_MAX	255	/* SPAMC; RSPAMC is bounded by bytes */
-/* rspamd reads no more recipients; more are counted, not kept */
-#define SPAMD_REQUEST_RCPT_MAX		1024
+/* rspamd reads no more recipients, none longer and no longer head; those
+   beyond are counted, not kept */
+#define SPAMD_REQUEST_RCPT_MAX		RSPAMD_REQUEST_RCPT_MAX
 
 enum spamd_dialect {
 	SPAMD_DIALECT_UNKNOWN,	/* the first line has not been understood */
@@ -94,6 +96,13 @@ enum spamd_progress spamd_request_feed(struct spamd_request *r,
 
 /* Why the head was refused: a short English text; NULL if it was not. */
 const char *spamd_request_error(const struct spamd_request *r);
+
+/* Bytes of memory that R takes, about: more than its strings have. */
+size_t	spamd_request_kept(const struct spamd_request *r);
+
+/* The recipients are not needed any longer, only their number is; nor is what
+   was to follow. */
+void	spamd_request_drop(struct spamd_request *r);
 
 /* Does the command come with a message?  (PING and SKIP do not.) */
 bool	spamd_request_has_message(const struct spamd_request *r);

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import socket
 import struct
 import threading
@@ -128,6 +129,82 @@ class Many(Base):
 
 
 BODY = b'{"action":"add header","score":7.0,"required_score":15.0,"symbols":{},"message-id":"x","time_real":0.1}'
+
+
+class Heads(Base):
+	"""Heads of requests that never end take of the same memory, and no more of it than rspamd can be told."""
+
+	def fill(self, shim, count, line, lines):
+		"""COUNT clients with unfinished heads, as much of them as is taken."""
+		head = b"CHECK RSPAMC/1.3\r\n" + line * lines
+		clients = []
+		for _ in range(count):
+			sock = connect(shim.port)
+			self.addCleanup(sock.close)
+			sock.setblocking(False)
+			clients.append((sock, memoryview(head)))
+		while clients:
+			_, ready, _ = select.select([], [sock for sock, _ in clients], [], 1)
+			if not ready:
+				break		# the rest of them stays with the kernel
+			left = []
+			for sock, data in clients:
+				if sock in ready:
+					data = data[sock.send(data):]
+				if data:
+					left.append((sock, data))
+			clients = left
+		shim.settle()
+
+	def check(self, limit, line, lines):
+		shim = self.own(Shim, backend=self.fake.url, config=f"max_memory = {limit}\nmax_message_size = 1M\n"
+		                "timeout_idle = 300\ntimeout_client = 300\ntimeout_request = 300\n")
+		measurable = Many.measurable(shim)
+		idle = self.peak(shim)
+		self.fill(shim, 200, line, lines)
+		# what is read ahead of 200 clients, and their streams
+		if measurable:
+			self.assertLess(self.peak(shim) - idle, limit + 200 * 64 * 1024)
+		self.assertEqual(talk(shim.port, spamc_request("CHECK", SMALL)), ANSWER)
+
+	def test_long_recipients(self):
+		self.check(4 * MIB, b"Rcpt: <" + b"a" * 4070 + b"@x>\r\n", 1020)
+
+	def test_many_recipients(self):
+		self.check(4 * MIB, b"Rcpt: <" + b"a" * 90 + b"@x>\r\n", 1020)
+
+	def test_long_values(self):
+		self.check(4 * MIB, b"".join(b"%s: %s\r\n" % (name, b"a" * 8000) for name in
+		                             (b"From", b"Helo", b"Hostname", b"User", b"Queue-Id", b"Deliver-To")) * 2, 1)
+
+	def test_who_finds_no_memory_is_told(self):
+		"""An overload, never a verdict, whatever the policy."""
+		shim = self.own(Shim, backend=self.fake.url, config="max_memory = 1M\nmax_message_size = 1M\n"
+		                "timeout_client = 3\non_overload = pass\n")
+		head = b"CHECK RSPAMC/1.3\r\n" + (b"Rcpt: <" + b"a" * 90 + b"@x>\r\n") * 800
+		clients = [connect(shim.port) for _ in range(20)]
+		for sock in clients:
+			self.addCleanup(sock.close)
+			sock.sendall(head)
+		replies = {receive(sock)[:60] for sock in clients}
+		self.assertEqual({reply.split(b":")[0] for reply in replies}, {b"RSPAMD/1.3 75 EX_TEMPFAIL overload",
+		                 b"RSPAMD/1.3 75 EX_TEMPFAIL timeout"})
+		self.assertEqual(self.fake.requests, [])
+
+	def test_a_whole_head_is_served_in_the_end(self):
+		shim = self.own(Shim, backend=self.fake.url, config="max_memory = 1M\nmax_message_size = 1M\n"
+		                "timeout_idle = 300\ntimeout_client = 300\ntimeout_request = 300\n")
+		names = [b"r%04d" % i + b"a" * 60 + b"@x" for i in range(1000)]
+		request = rspamc_request(SMALL, headers=[("Rcpt", name.decode()) for name in names])
+		clients = [connect(shim.port) for _ in range(40)]
+		threads = [threading.Thread(target=sock.sendall, args=(request,)) for sock in clients]
+		for thread in threads:
+			thread.start()
+		for sock, thread in zip(clients, threads):
+			self.addCleanup(sock.close)
+			self.assertEqual(RspamcReply(receive(sock)).action, "add header")
+			thread.join()
+		self.assertEqual({len(request.all("Rcpt")) for request in self.fake.requests} , {1000})
 
 
 class Slow(Base):
