@@ -190,6 +190,8 @@ class Result(Case):
 					for name in list(result):
 						if name.startswith("time"):
 							del result[name]
+					# it adds up floating point numbers in the order of a hash table
+					result["score"] = round(result["score"], 4)
 				self.assertEqual(ours, theirs)
 				self.assertIn("action", ours)
 
