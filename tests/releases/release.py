@@ -25,8 +25,8 @@ RELEASES = {
 	"bullseye": ("bullseye", None, "Debian 11"),
 	"i386": ("bookworm", "i386", "Debian 12, i386"),
 }
-# Their support has ended, and mirrors do not keep all that their archives of security updates list.
-WITHOUT_SECURITY = ("bullseye",)
+# Their archives of security updates are not whole on all mirrors.
+WITHOUT_SECURITY = ("bullseye", "i386")
 
 
 class Failed(Exception):
