@@ -62,9 +62,13 @@ put_request(struct text *t, const struct account *a)
 
 	field(t, "client", a->peer);
 	if (r->dialect != SPAMD_DIALECT_UNKNOWN) {
-		count(t, r->dialect == SPAMD_SPAMC ? " dialect=spamc/" :
-		    " dialect=rspamc/", (unsigned int)r->version / 100);
-		count(t, ".", (unsigned int)r->version % 100);
+		text_puts(t, r->dialect == SPAMD_SPAMC ? " dialect=spamc" :
+		    " dialect=rspamc");
+		/* one that cannot be read is negative */
+		if (r->version >= 0) {
+			count(t, "/", (unsigned int)r->version / 100);
+			count(t, ".", (unsigned int)r->version % 100);
+		}
 	}
 	field(t, "command", spamd_command_name(r->command));
 	put_envelope(t, a);
@@ -138,7 +142,8 @@ account_line(struct text *out, const struct account *a)
 	    o->kind == OUTCOME_PASS)) {
 		field(out, "action", o->action);
 		number(out, " score=", o->score, 2);
-		number(out, " required=", o->required, 2);
+		number(out, " required=", a->request->dialect == SPAMD_RSPAMC ?
+		    o->required : o->threshold, 2);
 		text_puts(out, o->spam ? " spam=yes" : " spam=no");
 	}
 	put_times(out, a);

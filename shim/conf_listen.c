@@ -13,6 +13,21 @@
 static const char *const default_spam[] = { "reject", "rewrite subject",
     "add header" };
 
+/* rspamd's own configuration spells its actions with _, its replies do not. */
+static const char *
+action_named(const char *name)
+{
+	static const char *const names[][2] = { { "add_header", "add header" },
+	    { "rewrite_subject", "rewrite subject" },
+	    { "soft_reject", "soft reject" }, { "no_action", "no action" } };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i][0]) == 0)
+			return names[i][1];
+	return name;
+}
+
 /* The section that has the key of policy: the listener's, or the file's. */
 static cfg_t *
 having(cfg_t *sec, cfg_t *top, const char *key)
@@ -50,8 +65,8 @@ load_policy(struct conf_listen *l, cfg_t *sec, cfg_t *top)
 		conf_bad(l->address, "out of memory");
 	}
 	for (i = 0; i < p->nspam_actions; i++) {
-		p->spam_actions[i] = conf_copy(n > 0 ?
-		    cfg_getnstr(c, "spam_actions", i) : default_spam[i]);
+		p->spam_actions[i] = conf_copy(n > 0 ? action_named(
+		    cfg_getnstr(c, "spam_actions", i)) : default_spam[i]);
 		if (p->spam_actions[i] == NULL) {
 			conf_bad(l->address, "an empty name in spam_actions");
 			p->nspam_actions = i;

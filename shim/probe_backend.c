@@ -27,6 +27,7 @@ struct check {
 	const struct probe_wire_peer *peer;
 	const struct conf_backend *backend;
 	const struct outcome_policy *policy;	/* what a verdict means */
+	const struct conf	*conf;
 	struct probe_reach reach;
 };
 
@@ -83,6 +84,58 @@ say_no_verdict(const struct check *c, const struct probe_wire_answer *a,
 		    "(status %d); see rspamd's log", why, status);
 }
 
+/* Is NAME an action of rspamd's own, or one that V has a threshold for? */
+static bool
+is_action(const char *name, const struct verdict *v)
+{
+	static const char *const own[] = { "no action", "greylist", "add header",
+	    "rewrite subject", "soft reject", "reject", "quarantine",
+	    "discard" };
+	size_t i;
+
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strcmp(name, own[i]) == 0)
+			return true;
+	for (i = 0; i < v->nthresholds; i++)
+		if (strcmp(name, v->thresholds[i].action) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_action(const struct outcome_policy *p, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < p->nspam_actions; i++)
+		if (strcmp(p->spam_actions[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* A name that is misspelt is never an action: such mail is no spam then.  Each
+   is told of once, whichever listeners have it. */
+static void
+say_actions(const struct check *c, const struct verdict *v)
+{
+	const struct conf_listen *l = c->conf->listen;
+	const char *name;
+	size_t i, j, k;
+
+	for (i = 0; i < c->conf->nlisten; i++)
+		for (j = 0; j < l[i].policy.nspam_actions; j++) {
+			name = l[i].policy.spam_actions[j];
+			for (k = 0; k < i && !has_action(&l[k].policy, name); k++)
+				continue;
+			if (k == i && !is_action(name, v))
+				probe_report_say(c->place, PROBE_WARNING, "scan",
+				    "spam_actions has \"%.40s\", which is no "
+				    "action of rspamd's own and not among its "
+				    "thresholds; is it one of your custom "
+				    "actions?", name);
+		}
+}
+
 /* Returns whether the daemon would pass the verdict V on. */
 static bool
 say_verdict(const struct check *c, const struct probe_wire_answer *a,
@@ -100,6 +153,7 @@ say_verdict(const struct check *c, const struct probe_wire_answer *a,
 	probe_report_say(c->place, PROBE_OK, "scan", "%.1f ms, \"%.40s\", "
 	    "score %.2f", a->total * 1e3, v->action,
 	    outcome_shown(v->score, 2));
+	say_actions(c, v);
 	if (o.spam)
 		probe_report_say(c->place, PROBE_NOTE, "scan", "rspamd takes a mail "
 		    "with nothing bad in it for spam");
@@ -283,7 +337,7 @@ probe_backend_check(struct probe_report *r, const struct conf *conf,
 	    .timeout = &conf->timeout };
 	struct probe_place place = { r, "backend", b->url };
 	struct check c = { .place = &place, .peer = &peer, .backend = b,
-	    .policy = &conf->listen[0].policy };
+	    .policy = &conf->listen[0].policy, .conf = conf };
 	bool scans = false, good = true;
 	size_t i;
 

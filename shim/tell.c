@@ -70,9 +70,10 @@ plan(const struct conf *conf, const struct spamd_request *r,
 		return n;
 	if ((r->set & SPAMD_REMOTE) != 0)
 		steps[n++] = (struct step){ RSPAMD_FUZZY_ADD, SPAMD_REMOTE, 0 };
-	/* one deletion is both removals */
+	/* the fuzzy storage is what can forget, whichever is asked for; that
+	   of Bayes (local), which cannot, is never reported */
 	if (r->remove != 0)
-		steps[n++] = (struct step){ RSPAMD_FUZZY_DEL, 0, r->remove };
+		steps[n++] = (struct step){ RSPAMD_FUZZY_DEL, 0, SPAMD_REMOTE };
 	return n;
 }
 

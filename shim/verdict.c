@@ -110,6 +110,14 @@ room_for(struct verdict *v, const cJSON *list, size_t max, size_t size,
 	return p;
 }
 
+/* Is C a text in which there is something to read? */
+static bool
+is_text(const cJSON *c)
+{
+	return cJSON_IsString(c) &&
+	    c->valuestring[strspn(c->valuestring, " \t\r\n")] != '\0';
+}
+
 static bool
 take_messages(struct verdict *v, const cJSON *list)
 {
@@ -121,13 +129,13 @@ take_messages(struct verdict *v, const cJSON *list)
 	    sizeof(*v->messages), &failed);
 	if (v->messages == NULL)
 		return !failed;
-	if (cJSON_IsString(first) && *first->valuestring != '\0') {
+	if (is_text(first)) {
 		v->messages[v->nmessages++] = first->valuestring;
 		v->messages_seen++;
 	} else
 		first = NULL;
 	cJSON_ArrayForEach(c, list) {
-		if (c == first || !cJSON_IsString(c) || *c->valuestring == '\0')
+		if (c == first || !is_text(c))
 			continue;
 		v->messages_seen++;
 		if (v->nmessages < VERDICT_MESSAGES_MAX)

@@ -62,6 +62,11 @@ class Configuration(Case):
 				for line in err[:-1].split("\n"):
 					self.assertRegex(line, r"\Arspamd-shim: [^\x00-\x1f\x7f]+\Z")
 
+	def test_spellings_of_actions(self):
+		"""rspamd's configuration has another than its replies."""
+		self.assertIn("spam_actions = {'add header', 'rewrite subject', 'soft reject', 'reject', 'my_own'}\n",
+		              self.dump("spam_actions = {add_header, rewrite_subject, soft_reject, reject, my_own}\n"))
+
 	def test_lines_of_faults(self):
 		"""Whatever stands before it."""
 		for before in ("", "# comment\n", "#\n", "#\n#\n\n", "// comment\n//\n", "/* a\n * b\n */", "/**/ /***/\n",

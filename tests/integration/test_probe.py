@@ -456,6 +456,17 @@ class Backends(Probing):
 		self.assertEqual((result.bad(), result.code), ([], EX_OK))
 		self.assertIn(("note", "scan", "rspamd takes a mail with nothing bad in it for spam"), result.of(url(server.port)))
 
+	def test_names_of_actions(self):
+		"""A custom action is known by its threshold; what is in no list may be misspelt."""
+		server = self.server(worker(http(verdict(thresholds={"mine": 9.0, "reject": 15.0}))))
+		spelt = 'spam_actions = {"reject", "add_header", "mine"}\n'
+		result = self.run_probe("-b", url(server.port), config=spelt)
+		self.assertEqual((result.bad(), result.code), ([], EX_OK))
+		listeners = f"listen '127.0.0.1:{free_port()}' {{ }}\nlisten '127.0.0.1:{free_port()}' {{ spam_actions = {{adheader}} }}\n"
+		for config, listen in (('spam_actions = {"reject", adheader}\n', None), (spelt + listeners, [])):
+			result = self.run_probe("-b", url(server.port), config=config, listen=listen)
+			self.only_problem(result, "warning", "scan", r'spam_actions has "adheader", which is no action', EX_OK)
+
 	def test_odd_action(self):
 		server = self.server(worker(http(verdict(action="re\x1b[1mject\r\nok  backend", score=1e300)),
 		                            http(b"pong\r\n", server="rspamd/\x1b[2J")))

@@ -214,8 +214,9 @@ class Fuzzy(Base):
 		for headers, reply, asked in (
 				(REPORT, b"DidSet: local,remote\r\n", ["/learnspam", "/fuzzyadd"]),
 				(REVOKE, b"DidSet: local\r\nDidRemove: remote\r\n", ["/learnham", "/fuzzydel"]),
-				(FORGET, b"DidRemove: local\r\n", ["/fuzzydel"]),
-				({"Remove": "local, remote"}, b"DidRemove: local,remote\r\n", ["/fuzzydel"])):
+				(FORGET, b"DidRemove: remote\r\n", ["/fuzzydel"]),
+				({"Remove": "remote"}, b"DidRemove: remote\r\n", ["/fuzzydel"]),
+				({"Remove": "local, remote"}, b"DidRemove: remote\r\n", ["/fuzzydel"])):
 			with self.subTest(headers):
 				self.fake.forget()
 				self.assertEqual(self.tell(**headers), DONE + reply + b"\r\n\r\n")

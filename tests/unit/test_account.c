@@ -54,11 +54,21 @@ START_TEST(verdicts)
 	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
 
+	char *s;
+	bool well;
+
+	/* the threshold is what the client was shown */
 	outcome_verdict(&o, v, &unit_policy);
 	is(&a, true, PEER "dialect=spamc/1.2 command=REPORT size=1234 "
 	    "backend=http://127.0.0.1:11333 action=\"add header\" score=7.25 "
-	    "required=15.00 spam=yes read=0.010" TIMES " total=0.300 "
+	    "required=7.20 spam=yes read=0.010" TIMES " total=0.300 "
 	    "outcome=verdict");
+	r.dialect = SPAMD_RSPAMC;
+	r.version = -1;
+	s = line(&a, &well);
+	unit_holds(s, " dialect=rspamc command=");
+	unit_holds(s, " required=15.00 ");
+	free(s);
 	verdict_free(v);
 }
 END_TEST

@@ -378,6 +378,13 @@ START_TEST(messages_of_both_forms)
 	ck_assert_uint_eq(v->nmessages, 2);
 	ck_assert_str_eq(v->messages[0], "one");
 	verdict_free(v);
+	/* a blank one says nothing either */
+	v = unit_verdict("{\"action\":\"reject\",\"score\":1,"
+	    "\"messages\":{\"smtp_message\":\" \\t\\n\",\"c\":\"\\r\","
+	    "\"d\":\" two\"}}");
+	ck_assert_uint_eq(v->nmessages, 1);
+	ck_assert_str_eq(v->messages[0], " two");
+	verdict_free(v);
 }
 END_TEST
 
