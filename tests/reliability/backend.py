@@ -53,6 +53,7 @@ class Backend:
 		sock.bind(("127.0.0.1", self.port))
 		self.port = sock.getsockname()[1]
 		self.url = f"http://127.0.0.1:{self.port}"
+		self.socket = sock
 		self.server = await asyncio.start_server(self._serve, sock=sock, limit=1 << 20, backlog=4096)
 		return self
 
