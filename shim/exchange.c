@@ -414,6 +414,8 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 		rc = stream_flush(x->stream);
 		connected |= stream_sent(x->stream) > 0;
 		if (rc == -1 && !connected) {
+			/* a reset is of somebody who was there */
+			x->cut |= stream_was_cut(x->stream);
 			(void)snprintf(x->reason, sizeof(x->reason), "%s",
 			    stream_error(x->stream));
 			return -1;
