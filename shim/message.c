@@ -27,6 +27,8 @@ struct message {
 	uint64_t	 length;	/* on the wire */
 	uint64_t	 received;	/* likewise, so far */
 	bool		 discard;	/* too large to be kept */
+	uint64_t	 surplus;	/* bytes that came behind it */
+	char		 tail[2];	/* the first of them */
 	char		 error[120];
 };
 
@@ -160,6 +162,14 @@ keep(struct message *m, struct evbuffer *in, size_t n)
 	return 0;
 }
 
+/* In spamd's own words: the client has sent N bytes so far. */
+static void
+mismatch(struct message *m, uint64_t n)
+{
+	(void)snprintf(m->error, sizeof(m->error), "Content-Length mismatch: "
+	    "Expected %" PRIu64 " bytes, got %" PRIu64 " bytes", m->length, n);
+}
+
 enum message_progress
 message_take(struct message *m, struct evbuffer *in, size_t most, bool eom)
 {
@@ -185,11 +195,30 @@ message_take(struct message *m, struct evbuffer *in, size_t most, bool eom)
 		return MESSAGE_MORE;
 	if (!m->has_length)
 		return whole(m);
-	/* spamd's own words */
-	(void)snprintf(m->error, sizeof(m->error), "Content-Length mismatch: "
-	    "Expected %" PRIu64 " bytes, got %" PRIu64 " bytes", m->length,
-	    m->received);
+	mismatch(m, m->received);
 	return MESSAGE_BAD;
+}
+
+bool
+message_ends(struct message *m, struct evbuffer *in, bool last)
+{
+	size_t len = evbuffer_get_length(in);
+	size_t n = m->surplus < 2 ? 2 - (size_t)m->surplus : 0;
+
+	if (m->inflate != NULL || !m->has_length) {
+		(void)evbuffer_drain(in, len);
+		return true;
+	}
+	if (n > 0)
+		(void)evbuffer_copyout(in, m->tail + m->surplus, n);
+	m->surplus += len;
+	(void)evbuffer_drain(in, len);
+	if (m->surplus == 0 || (m->surplus == 1 && (m->tail[0] == '\n' ||
+	    (m->tail[0] == '\r' && !last))) || (m->surplus == 2 &&
+	    memcmp(m->tail, "\r\n", 2) == 0))
+		return true;
+	mismatch(m, m->received + m->surplus);
+	return false;
 }
 
 const char *

@@ -44,6 +44,16 @@ int	message_expect(struct message *m, const struct spamd_request *r);
 enum message_progress message_take(struct message *m, struct evbuffer *in,
 	    size_t most, bool eom);
 
+/*
+ * After MESSAGE_WHOLE: takes away all of IN, which came behind the message.
+ * Returns false, with message_error(), if that and what came before it is more
+ * than the one line end, LF or CRLF, that some clients send: then the client
+ * has counted wrong, and the message is not all of its mail.  LAST: this is
+ * looked at for the last time, a CR alone is no line end.  A compressed message
+ * has an end of its own, and one without a length has nothing behind it.
+ */
+bool	message_ends(struct message *m, struct evbuffer *in, bool last);
+
 /* Why it was refused; a static or owned text. */
 const char *message_error(const struct message *m);
 

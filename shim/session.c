@@ -251,11 +251,29 @@ too_large(struct session *s)
 		not_scanned(s, FAILURE_TOO_LARGE, why);
 }
 
+/*
+ * Is what the client has sent all of its mail?  If not, it has heard so.  LAST:
+ * the reply is to be written.
+ */
+static bool
+ends_well(struct session *s, bool last)
+{
+	if (message_ends(s->message, stream_input(s->stream), last))
+		return true;
+	cancel_scan(s);
+	tell_free(s->tell);
+	s->tell = NULL;
+	fail(s, FAILURE_REQUEST, message_error(s->message));
+	return false;
+}
+
 static void
 on_scan(struct scan *scan, void *arg)
 {
 	struct session *s = arg;
 
+	if (!ends_well(s, true))
+		return;
 	s->outcome = *scan_outcome(scan);
 	outcome_by_policy(&s->outcome, &s->listen->policy);
 	reply(s);
@@ -342,6 +360,8 @@ on_tell(struct tell *t, void *arg)
 	struct session *s = arg;
 
 	s->ledger.account.controller = tell_backend(t);
+	if (!ends_well(s, true))
+		return;
 	if (tell_failure(t) != FAILURE_NONE) {
 		fail(s, tell_failure(t), tell_reason(t));
 		return;
@@ -381,6 +401,8 @@ message_complete(struct session *s)
 	}
 	s->ledger.account.size = message_size(s->message);
 	intake_settle(s->intake);
+	if (!ends_well(s, false))
+		return;
 	if (message_too_large(s->message))
 		too_large(s);
 	else if (message_size(s->message) == 0)
@@ -491,8 +513,11 @@ on_read(struct session *s)
 	case STATE_BODY:
 		take(s, false);
 		break;
+	case STATE_SCAN:
+		(void)ends_well(s, false);
+		break;
 	default:
-		/* a line end after the body, or the rest of a bad request */
+		/* the rest of a bad request */
 		discard_input(s);
 		break;
 	}
