@@ -142,19 +142,14 @@ unquote(char **field, const char *line)
 int
 envelope_unquote(struct envelope *e, const struct envelope *lines)
 {
-	size_t i, j, at;
+	size_t i, j;
 
-	/* E may lack some of them: those that rspamd cannot be told of */
-	for (i = at = 0; i < e->nrcpt; i++) {
-		for (j = at; j < lines->nrcpt &&
-		    !is_same(e->rcpt[i], lines->rcpt[j]); j++)
-			continue;
-		if (j == lines->nrcpt)
-			continue;
-		if (unquote(&e->rcpt[i], lines->rcpt[j]) != 0)
+	/* E may lack some of them: those that rspamd cannot be told of.  Each
+	   of LINES is looked at once, as their number is the sender's. */
+	for (i = j = 0; i < e->nrcpt && j < lines->nrcpt; j++)
+		if (is_same(e->rcpt[i], lines->rcpt[j]) &&
+		    unquote(&e->rcpt[i++], lines->rcpt[j]) != 0)
 			return -1;
-		at = j + 1;
-	}
 	return unquote(&e->sender, lines->sender);
 }
 

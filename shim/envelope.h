@@ -66,8 +66,9 @@ int	envelope_set(char **field, const char *value, size_t len);
 /*
  * Exim 4.100 puts a local part that is no plain atom in quotes, once more if
  * it has some, when it writes a RSPAMC request: <"\"a b\""@x> is "a b"@x.  Each
- * address of E that is one of LINES, in the same order, with such quotes
- * becomes that of LINES, which Exim's own lines above the message tell.
+ * address of E with such quotes becomes that of LINES, which Exim's own lines
+ * above the message tell.  E's recipients are those of LINES in their order, of
+ * which some may be missing; behind one that is none of them all stay.
  * Returns 0, or -1 without memory.
  */
 int	envelope_unquote(struct envelope *e, const struct envelope *lines);

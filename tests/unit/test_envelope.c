@@ -1087,6 +1087,33 @@ START_TEST(test_unquote_many)
 }
 END_TEST
 
+/* Those that rspamd cannot be told of are missing in front, between, behind. */
+START_TEST(test_unquote_some)
+{
+	struct envelope *lines = lines_of("s@x",
+	    "\"a a\"@x, b@x, \"c c\"@x, d@x, \"e e\"@x, f@x");
+	struct envelope *e = envelope_new();
+
+	add_rcpt(e, "\"\\\"c c\\\"\"@x");
+	add_rcpt(e, "\"\\\"e e\\\"\"@x");
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], "\"c c\"@x");
+	ck_assert_str_eq(e->rcpt[1], "\"e e\"@x");
+	envelope_free(e);
+	/* not their order, or another's: they stay */
+	e = envelope_new();
+	add_rcpt(e, "\"\\\"c c\\\"\"@x");
+	add_rcpt(e, "\"\\\"a a\\\"\"@x");
+	add_rcpt(e, "\"\\\"e e\\\"\"@x");
+	ck_assert_int_eq(envelope_unquote(e, lines), 0);
+	ck_assert_str_eq(e->rcpt[0], "\"c c\"@x");
+	ck_assert_str_eq(e->rcpt[1], "\"\\\"a a\\\"\"@x");
+	ck_assert_str_eq(e->rcpt[2], "\"\\\"e e\\\"\"@x");
+	envelope_free(e);
+	envelope_free(lines);
+}
+END_TEST
+
 Suite *
 envelope_suite(void)
 {
@@ -1110,6 +1137,7 @@ envelope_suite(void)
 	tcase_add_loop_test(tc, test_unquote, 0, COUNT(wires));
 	tcase_add_loop_test(tc, test_unquote_others, 0, COUNT(others));
 	tcase_add_test(tc, test_unquote_many);
+	tcase_add_test(tc, test_unquote_some);
 	suite_add_tcase(s, tc);
 	return s;
 }
