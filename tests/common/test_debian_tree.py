@@ -59,6 +59,17 @@ class Making(unittest.TestCase):
 		self.assertEqual(self.calls(), ['--variant=minbase --setup-hook=sed -i "/security/d" "$1/etc/apt/sources.list" suite '
 		                                f"{self.folder}/tree.partial.tar"])
 
+	def test_unpacked(self):
+		"""With what it had, and dpkg in haste."""
+		source, root = self.folder / "source", self.folder / "root"
+		(source / "etc/dpkg/dpkg.cfg.d").mkdir(parents=True)
+		(source / "etc/hostname").write_text("a\n")
+		root.mkdir()
+		subprocess.run(["tar", "-cf", self.tarball, "-C", source, "."], check=True)
+		debian_tree.unpack(self.tarball, root)
+		self.assertEqual((root / "etc/hostname").read_text(), "a\n")
+		self.assertEqual((root / "etc/dpkg/dpkg.cfg.d/unsafe-io").read_text(), "force-unsafe-io\n")
+
 	def test_once(self):
 		self.make(include=["a", "b"], architecture="i386")
 		self.make()

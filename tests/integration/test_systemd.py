@@ -7,6 +7,7 @@ the listening sockets and systemd-socket-activate stand in for it.
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -442,6 +443,13 @@ class Units(Case):
 	def test_verify(self):
 		code, text = self.analyze("verify", "--man=no", "./rspamd-shim.service", "./rspamd-shim.socket")
 		self.assertEqual((code, text), (0, ""))
+
+	def test_reload(self):
+		"""The unit's command, as systemd starts it: $$ is one $."""
+		command = re.search(r"^ExecReload=(.*)$", (self.dir / "rspamd-shim.service").read_text(), re.M)[1].replace("$$", "$")
+		shim = self.own(Shim, backend="http://127.0.0.1:9")
+		subprocess.run(shlex.split(command), env={"MAINPID": str(shim.process.pid)}, check=True)
+		wait_until(lambda: "reloaded: " in shim.log(), "it is reloaded")
 
 	def test_they_fit_the_daemon(self):
 		"""The numbers of the unit, and the address of the socket, are those of the configuration."""

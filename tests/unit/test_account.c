@@ -53,7 +53,6 @@ START_TEST(verdicts)
 	    "\"score\":7.25,\"required_score\":15}");
 	struct outcome o = { 0 };
 	struct account a = account_of(&r, &o);
-
 	char *s;
 	bool well;
 

@@ -1,7 +1,7 @@
 #include "config.h"
 
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "rspamd_request.h"
@@ -175,33 +175,34 @@ START_TEST(null_sender)
 END_TEST
 
 /* rspamd reads a local part of plain words or of one "...", and no other. */
+static const char *const forms[][2] = {
+	{ "a\\,b@x", "\"a,b\"@x" },
+	{ "x\\\"y@d", "\"x\\\"y\"@d" },
+	{ "a\\\\b@x", "\"a\\\\b\"@x" },
+	{ "\"a\".b@x", "\"a.b\"@x" },
+	{ "a.\"b\\\"c\"@x", "\"a.b\\\"c\"@x" },
+	{ ".a@x", "\".a\"@x" },
+	{ "a.@x", "\"a.\"@x" },
+	{ "a..b@x", "\"a..b\"@x" },
+	{ ".@x", "\".\"@x" },
+	{ "a\\b@x", "\"ab\"@x" },
+	/* as they are */
+	{ "a.b@x", "a.b@x" },
+	{ "a@[IPv6:2001:db8::1]", "a@[IPv6:2001:db8::1]" },
+	{ "\"a b\"@x", "\"a b\"@x" },
+	{ "\"\\\"a\\\"\"@x", "\"\\\"a\\\"\"@x" },
+	{ "\"\"@x", "\"\"@x" },
+	{ "j\xc3\xb6rg@x", "j\xc3\xb6rg@x" },
+	/* no addresses */
+	{ "a,b@x", "a,b@x" },
+	{ "a\\", "a\\" },
+	{ "a\\,", "a\\," },
+	{ "\"a@x", "\"a@x" },
+	{ "@x", "@x" },
+};
+
 START_TEST(addresses_are_quoted)
 {
-	static const char *const forms[][2] = {
-		{ "a\\,b@x", "\"a,b\"@x" },
-		{ "x\\\"y@d", "\"x\\\"y\"@d" },
-		{ "a\\\\b@x", "\"a\\\\b\"@x" },
-		{ "\"a\".b@x", "\"a.b\"@x" },
-		{ "a.\"b\\\"c\"@x", "\"a.b\\\"c\"@x" },
-		{ ".a@x", "\".a\"@x" },
-		{ "a.@x", "\"a.\"@x" },
-		{ "a..b@x", "\"a..b\"@x" },
-		{ ".@x", "\".\"@x" },
-		{ "a\\b@x", "\"ab\"@x" },
-		/* as they are */
-		{ "a.b@x", "a.b@x" },
-		{ "a@[IPv6:2001:db8::1]", "a@[IPv6:2001:db8::1]" },
-		{ "\"a b\"@x", "\"a b\"@x" },
-		{ "\"\\\"a\\\"\"@x", "\"\\\"a\\\"\"@x" },
-		{ "\"\"@x", "\"\"@x" },
-		{ "j\xc3\xb6rg@x", "j\xc3\xb6rg@x" },
-		/* no addresses */
-		{ "a,b@x", "a,b@x" },
-		{ "a\\", "a\\" },
-		{ "a\\,", "a\\," },
-		{ "\"a@x", "\"a@x" },
-		{ "@x", "@x" },
-	};
 	struct rspamd_request_left left;
 	struct envelope *e = envelope_new();
 	char wanted[200];
@@ -540,7 +541,7 @@ rspamd_request_suite(void)
 	tcase_add_test(tc, sign_of_life);
 	tcase_add_test(tc, all_known);
 	tcase_add_test(tc, null_sender);
-	tcase_add_loop_test(tc, addresses_are_quoted, 0, 21);
+	tcase_add_loop_test(tc, addresses_are_quoted, 0, COUNT(forms));
 	tcase_add_test(tc, users);
 	tcase_add_test(tc, mta_name);
 	tcase_add_test(tc, large_message);

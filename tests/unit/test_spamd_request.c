@@ -791,6 +791,63 @@ START_TEST(recipient_limit)
 }
 END_TEST
 
+/* A RSPAMC head with N recipients of LEN bytes each, and what is kept of it. */
+static struct spamd_request *
+recipients(size_t n, size_t len)
+{
+	char *line = unit_format("Rcpt: <%0*d>\r\n", (int)len, 0);
+	char *in = with_headers("CHECK RSPAMC/1.3\r\n", line, n);
+	struct spamd_request *r = good(in, strlen(in), 0);
+
+	ck_assert_uint_eq(r->rcpt_seen, n);
+	free(line);
+	free(in);
+	return r;
+}
+
+/* What rspamd cannot be told of is counted, and not kept: a long one, and those
+   beyond what its head takes. */
+START_TEST(recipient_size_limit)
+{
+	const size_t more = sizeof("Rcpt: <>\r\n") - 1;
+	const size_t fit = RSPAMD_REQUEST_HEAD_MAX / (1000 + more);
+	struct spamd_request *r;
+
+	r = recipients(3, RSPAMD_REQUEST_VALUE_MAX);
+	ck_assert_uint_eq(r->envelope->nrcpt, 3);
+	spamd_request_free(r);
+	r = recipients(3, RSPAMD_REQUEST_VALUE_MAX + 1);
+	ck_assert_uint_eq(r->envelope->nrcpt, 0);
+	spamd_request_free(r);
+	r = recipients(fit, 1000);
+	ck_assert_uint_eq(r->envelope->nrcpt, fit);
+	spamd_request_free(r);
+	r = recipients(fit + 1, 1000);
+	ck_assert_uint_eq(r->envelope->nrcpt, fit);
+	spamd_request_free(r);
+}
+END_TEST
+
+/* The memory that it takes grows with what is kept alone, and goes with it. */
+START_TEST(memory)
+{
+	struct spamd_request *none = recipients(0, 1), *r;
+	size_t empty = spamd_request_kept(none);
+
+	r = recipients(1000, RSPAMD_REQUEST_VALUE_MAX + 1);
+	ck_assert_uint_le(spamd_request_kept(r), empty +
+	    SPAMD_REQUEST_LINE_MAX);
+	spamd_request_free(r);
+	r = recipients(50, 1000);
+	ck_assert_uint_ge(spamd_request_kept(r), empty + 50 * 1000);
+	spamd_request_drop(r);
+	ck_assert_uint_le(spamd_request_kept(r), empty);
+	ck_assert_uint_eq(r->envelope->nrcpt, 50);
+	spamd_request_free(r);
+	spamd_request_free(none);
+}
+END_TEST
+
 START_TEST(length_limit)
 {
 	struct spamd_request *r;
@@ -849,6 +906,8 @@ spamd_request_suite(void)
 	tcase_add_test(tc, limits_do_not_depend_on_splits);
 	tcase_add_test(tc, header_limit);
 	tcase_add_test(tc, recipient_limit);
+	tcase_add_test(tc, recipient_size_limit);
+	tcase_add_test(tc, memory);
 	tcase_add_test(tc, length_limit);
 	return s;
 }
