@@ -28,8 +28,11 @@ def mount(*words):
 def change_root(root):
 	"""The tree becomes the root of all mounts.  After a mere chroot nothing in it may have mounts or users of its own."""
 	os.chdir(root)
+	machine = os.uname().machine
+	if machine not in SYS_PIVOT_ROOT:
+		sys.exit(f"enter.py does not know the number of pivot_root() on {machine}")
 	libc = ctypes.CDLL(None, use_errno=True)
-	if libc.syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b".") != 0:
+	if libc.syscall(SYS_PIVOT_ROOT[machine], b".", b".") != 0:
 		raise OSError(ctypes.get_errno(), "the root cannot be changed")
 	if libc.umount2(b".", MNT_DETACH) != 0:		# the old root, which lies on the new one
 		raise OSError(ctypes.get_errno(), "the old root cannot be unmounted")
