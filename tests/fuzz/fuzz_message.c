@@ -56,7 +56,9 @@ struct client {
 	struct spamd_request *request;
 	struct message	*message;
 	struct envelope	*exim;
-	bool		 in_message, over;
+	bool		 in_message, whole, over;
+	size_t		 surplus;	/* bytes behind the message */
+	char		 tail[2];	/* the first of them */
 };
 
 static void
@@ -252,6 +254,33 @@ message_complete(struct client *c, size_t which)
 		reply(c, which);
 }
 
+/*
+ * What comes behind the message, while rspamd has it.  At the end (EOM) there
+ * is the reply: an error, unless that was one line end at most.
+ */
+static void
+take_surplus(struct client *c, bool eom, size_t which)
+{
+	const struct spamd_request *r = c->request;
+	size_t n = evbuffer_get_length(c->in);
+	bool plain = r->has_length && r->compress == NULL, ends, so_far;
+
+	if (c->surplus < sizeof(c->tail))
+		(void)evbuffer_copyout(c->in, c->tail + c->surplus,
+		    sizeof(c->tail) - c->surplus);
+	c->surplus += n;
+	ends = !plain || c->surplus == 0 ||
+	    (c->surplus == 1 && c->tail[0] == '\n') ||
+	    (c->surplus == 2 && memcmp(c->tail, "\r\n", 2) == 0);
+	so_far = ends || (c->surplus == 1 && c->tail[0] == '\r');
+	require(message_ends(c->message, c->in, eom) == (eom ? ends : so_far));
+	require(evbuffer_get_length(c->in) == 0);
+	if (eom && ends)
+		message_complete(c, which);
+	else if (eom)
+		fail(c, FAILURE_REQUEST, message_error(c->message));
+}
+
 static void
 take_message(struct client *c, bool eom, size_t which)
 {
@@ -265,8 +294,10 @@ take_message(struct client *c, bool eom, size_t which)
 	require(pr != MESSAGE_MORE || !eom);
 	if (pr == MESSAGE_BAD)
 		fail(c, FAILURE_REQUEST, message_error(c->message));
-	else if (pr == MESSAGE_WHOLE)
-		message_complete(c, which);
+	else if (pr == MESSAGE_WHOLE) {
+		c->whole = true;
+		take_surplus(c, eom, which);
+	}
 }
 
 static void
@@ -314,7 +345,9 @@ take(struct client *c, const uint8_t *p, size_t n, bool eom, size_t which)
 	require(evbuffer_add(c->in, p, n) == 0);
 	if (!c->over && !c->in_message)
 		take_head(c, eom);
-	if (!c->over && c->in_message)
+	if (!c->over && c->whole)
+		take_surplus(c, eom, which);
+	else if (!c->over && c->in_message)
 		take_message(c, eom, which);
 }
 
