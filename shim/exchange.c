@@ -256,8 +256,9 @@ was_stale(struct exchange *x)
 }
 
 /*
- * Has the peer begun to answer with success before it can have had all of the
- * request?  A balancer may refuse one early; a verdict on it is another's.
+ * Returns true if the peer began a response of success before it can have had
+ * all of the request.  A balancer may refuse a request early; a verdict that
+ * comes early is about another message.
  */
 static bool
 is_early(const struct exchange *x)
@@ -414,7 +415,7 @@ try_address(struct exchange *x, const struct sockaddr *sa, socklen_t len)
 		rc = stream_flush(x->stream);
 		connected |= stream_sent(x->stream) > 0;
 		if (rc == -1 && !connected) {
-			/* a reset is of somebody who was there */
+			/* only a peer that was connected can reset */
 			x->cut |= stream_was_cut(x->stream);
 			(void)snprintf(x->reason, sizeof(x->reason), "%s",
 			    stream_error(x->stream));

@@ -76,15 +76,16 @@ void	exchange_limit(struct exchange *x, unsigned int n);
 void	exchange_connect_anew(struct exchange *x);
 
 /*
- * Is the response that of the request before?  It is, perhaps, if it came over
- * a connection that was kept, on which the response before had the same ID,
- * which rspamd gives a message (NULL: none).
+ * Returns true if the response may be a repetition of the one before on its
+ * connection: that was kept open, and the response before had the same ID, the
+ * message-id in rspamd's reply (NULL: none).
  */
 bool	exchange_repeats(const struct exchange *x, const char *id);
 
 /*
- * Keeps the connection for the next request, if its peer does: the response,
- * with ID, was understood.  To be called from CB only.
+ * To be called from CB, once the owner has understood the response, which has
+ * the message-id ID: the connection is kept for the next request, if its peer
+ * keeps it open.
  */
 void	exchange_keep(struct exchange *x, const char *id);
 

@@ -252,8 +252,9 @@ too_large(struct session *s)
 }
 
 /*
- * Is what the client has sent all of its mail?  If not, it has heard so.  LAST:
- * the reply is to be written.
+ * Takes what came behind the message.  If that is more than a line end, the
+ * client is told so instead of a verdict, and false is returned.  LAST: the
+ * reply is to be written now.
  */
 static bool
 ends_well(struct session *s, bool last)

@@ -85,9 +85,9 @@ struct evbuffer *stream_output(struct stream *s);
 int	stream_flush(struct stream *s);
 
 /*
- * From now on all that has come is told before the last piece of the output is
- * written, if that is large: so the owner knows what the peer said before it
- * can have had all.
+ * From now on S tells its owner of all input before it writes the last 64 KiB
+ * (TLS: the last record) of a larger output.  So the owner sees what the peer
+ * said before it had all of the output.
  */
 void	stream_listen(struct stream *s);
 
@@ -97,9 +97,9 @@ void	stream_shutdown(struct stream *s);
 /* Has the peer half-closed? */
 bool	stream_eof(const struct stream *s);
 
-/* Has nothing come that was not taken, not even the end?  The kernel is asked:
-   it knows before an event tells.  If not, S is good for nothing but to be
-   freed: the event may not come any more. */
+/* Returns true if the peer has sent nothing that is not taken yet, and has not
+   closed.  The kernel is asked, which knows before an event tells.  After false
+   S can only be freed: the event may not come any more. */
 bool	stream_is_quiet(struct stream *s);
 
 /* Bytes that have come from the peer and gone to it so far, without TLS's. */
